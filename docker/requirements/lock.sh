@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Writes the lock files beside this script from the versions chosen in pyproject.toml.
+#
+#   all.txt       everything: what .venv installs; resolved first, so that the others are subsets
+#   training.txt  the training image           serving.txt     the serving image
+#   smdebug.txt   smdebug without its own pins, which nothing else here could live with
+#   torch-cpu.txt torch's CPU build            torch-cuda.txt  its CUDA build with NVIDIA's wheels
+#
+# torch stands apart because one version comes as two builds with different needs.
+# uv does not read pip's configuration, so pip's find-links folders are handed over here; a
+# CPU wheel of torch must be among them, or in TORCH_INDEX_URL. No address ends up in a lock.
+set -Eeuo pipefail
+
+cd "$(dirname "$0")/../.."
+readonly OUT=docker/requirements
+UV=${UV:-uv}
+
+find_links() {
+    python3 -m pip config list | sed -n "s/^.*find-links='\(.*\)'$/\1/p" | tr ' ' '\n' | sort -u | sed 's/^/--find-links=/'
+}
+
+compile() { # compile OUTPUT ARGUMENT...
+    local output=$1
+    shift
+    "$UV" pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+        --generate-hashes --no-annotate --no-header --output-file "$OUT/$output" "$@"
+    echo "lock: $OUT/$output: $(grep -c '==' "$OUT/$output") packages"
+}
+
+hash_local_wheel() { # uv gives no hash for a wheel that lies in a folder: take it from the file
+    local wheel
+    grep -q -- --hash "$OUT/$1" && return
+    wheel=$(mktemp -d)
+    python3 -m pip download --quiet --no-deps --dest "$wheel" "$(cat "$OUT/$1")"
+    sed -i "s|\$| \\\\\n    --hash=sha256:$(sha256sum "$wheel"/*.whl | cut -d' ' -f1)|" "$OUT/$1"
+    rm -r "$wheel"
+}
+
+torch=$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml | sort -u)
+mapfile -t cpu < <(find_links)
+[[ -z ${TORCH_INDEX_URL:-} ]] || cpu+=("--extra-index-url=$TORCH_INDEX_URL")
+
+compile all.txt pyproject.toml --all-extras "${cpu[@]}" --no-emit-package torch
+compile training.txt pyproject.toml --extra train "${cpu[@]}" -c $OUT/all.txt --no-emit-package torch
+compile serving.txt pyproject.toml --extra serve "${cpu[@]}" -c $OUT/all.txt --no-emit-package torch
+compile torch-cpu.txt - "${cpu[@]}" --no-deps <<<"$torch"
+hash_local_wheel torch-cpu.txt
+compile smdebug.txt - --no-deps <<<'smdebug==1.0.34'
+
+# Of the CUDA build's needs only what no other lock names: torch itself, triton, NVIDIA's wheels.
+shared=()
+while read -r name; do shared+=(--no-emit-package "$name"); done < <(sed -n 's/^\([a-z0-9._-]*\)==.*/\1/p' $OUT/all.txt)
+compile torch-cuda.txt - -c $OUT/all.txt "${shared[@]}" <<<"$torch"
