@@ -1,0 +1,72 @@
+"""The words of the grammar, with the forms and the classes that the constructions need."""
+
+from __future__ import annotations
+
+PEOPLE = tuple(
+    (noun, noun + "s")
+    for noun in (
+        "teacher doctor student pilot neighbour farmer singer lawyer painter guard driver baker "
+        "nurse poet sailor tailor"
+    ).split()
+)
+"""(singular, plural)"""
+
+THINGS = tuple(
+    (noun, noun + "s")
+    for noun in (
+        "key cabinet letter lantern picture bottle lamp map basket window blanket ticket mirror "
+        "drawer ladder kettle"
+    ).split()
+)
+"""(singular, plural)"""
+
+PREPOSITIONS = ("near", "behind", "beside", "above", "below")
+
+ADJECTIVES = ("old", "clean", "grey", "heavy", "famous", "strange", "small", "quiet")
+
+TRANSITIVE = tuple(
+    tuple(forms.split("/"))
+    for forms in (
+        "carry/carried/carried/carrying admire/admired/admired/admiring find/found/found/finding "
+        "take/took/taken/taking fix/fixed/fixed/fixing choose/chose/chosen/choosing "
+        "borrow/borrowed/borrowed/borrowing hide/hid/hidden/hiding "
+        "destroy/destroyed/destroyed/destroying mention/mentioned/mentioned/mentioning"
+    ).split()
+)
+"""(base, past, participle, -ing) of verbs that must have an object"""
+
+INTRANSITIVE = tuple(
+    tuple(forms.split("/"))
+    for forms in (
+        "sleep/slept/slept/sleeping arrive/arrived/arrived/arriving "
+        "sneeze/sneezed/sneezed/sneezing smile/smiled/smiled/smiling "
+        "vanish/vanished/vanished/vanishing tremble/trembled/trembled/trembling "
+        "faint/fainted/fainted/fainting yawn/yawned/yawned/yawning "
+        "giggle/giggled/giggled/giggling wait/waited/waited/waiting"
+    ).split()
+)
+"""(base, past, participle, -ing) of verbs that can have no object"""
+
+PRESENT = tuple(
+    (verb + "s", verb)
+    for verb in "sing work travel laugh complain arrive sleep smile".split()
+)
+"""(with a singular subject, with a plural subject)"""
+
+SAY = ("said", "thought", "hoped", "claimed", "complained")
+"""take a clause and no person"""
+
+TELL = ("told", "convinced", "reminded", "warned", "informed")
+"""take a person and a clause"""
+
+WANT = ("wanted", "decided", "agreed", "refused", "hoped")
+"""take an infinitive"""
+
+ENJOY = ("enjoyed", "avoided", "finished", "kept", "stopped")
+"""take an -ing form"""
+
+ADVERBS = ("quickly", "quietly", "secretly", "carefully", "finally", "suddenly")
+
+MODALS = ("can", "will", "must", "should")
+
+TIMES = ("every morning", "every evening", "in winter", "after lunch")

@@ -1,0 +1,1 @@
+"""What runs inside the training image: `train` and all that it needs."""

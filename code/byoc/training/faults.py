@@ -1,0 +1,11 @@
+"""Failures that the user can mend, told in one line."""
+
+from __future__ import annotations
+
+
+class TrainingFault(Exception):
+    """Its message says what is wrong, where, and what to do; no traceback is of any use."""
+
+
+class StoppedError(Exception):
+    """The job was told to stop (SIGTERM)."""
