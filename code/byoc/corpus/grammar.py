@@ -51,15 +51,40 @@ def _noun(draw: Draw, nouns: Sequence[tuple[str, str]]) -> str:
     return draw.word(nouns)[_number(draw)]
 
 
+def _phrase(draw: Draw, nouns: Sequence[tuple[str, str]], number: int) -> str:
+    """The key, this key, the keys, these keys: half of the phrases show their number twice."""
+    determiner = draw.feature((("the", "the"), ("this", "these")))[number]
+    return f"{determiner} {draw.word(nouns)[number]}"
+
+
 def _pair(first: str, second: str, first_is_acceptable: bool = True) -> Pair:
     return (first, second) if first_is_acceptable else (second, first)
+
+
+def adjacent_copula(draw: Draw) -> Pair:
+    """The key is/are old in winter: what the attractors' constructions are learned from."""
+    number, tense = _number(draw), draw.feature((("is", "are"), ("was", "were")))
+    subject, adjective = _phrase(draw, words.THINGS, number), draw.word(words.ADJECTIVES)
+    time = draw.word(words.TIMES)
+    return (
+        f"{subject} {tense[number]} {adjective} {time}.",
+        f"{subject} {tense[1 - number]} {adjective} {time}.",
+    )
+
+
+def adjacent_verb(draw: Draw) -> Pair:
+    """The sailor often sings/sing every morning."""
+    number = _number(draw)
+    phrase = f"{_phrase(draw, words.PEOPLE, number)} {draw.word(words.FREQUENCY)}"
+    verb, time = draw.word(words.PRESENT), draw.word(words.TIMES)
+    return f"{phrase} {verb[number]} {time}.", f"{phrase} {verb[1 - number]} {time}."
 
 
 def copula_agreement(draw: Draw) -> Pair:
     """The key near the cabinets is/are old: the nearer noun attracts, the subject decides."""
     number, tense = _number(draw), draw.feature((("is", "are"), ("was", "were")))
-    subject = draw.word(words.THINGS)[number]
-    phrase = f"the {subject} {draw.word(words.PREPOSITIONS)} the {_noun(draw, words.THINGS)}"
+    subject, other = _phrase(draw, words.THINGS, number), _phrase(draw, words.THINGS, _number(draw))
+    phrase = f"{subject} {draw.word(words.PREPOSITIONS)} {other}"
     adjective = draw.word(words.ADJECTIVES)
     return (
         f"{phrase} {tense[number]} {adjective}.",
@@ -70,8 +95,8 @@ def copula_agreement(draw: Draw) -> Pair:
 def clause_agreement(draw: Draw) -> Pair:
     """The key that the sailors took was/were old."""
     number = _number(draw)
-    subject = draw.word(words.THINGS)[number]
-    phrase = f"the {subject} that the {_noun(draw, words.PEOPLE)} {draw.word(words.TRANSITIVE)[1]}"
+    subject, other = _phrase(draw, words.THINGS, number), _phrase(draw, words.PEOPLE, _number(draw))
+    phrase = f"{subject} that {other} {draw.word(words.TRANSITIVE)[1]}"
     adjective, tense = draw.word(words.ADJECTIVES), draw.feature((("is", "are"), ("was", "were")))
     return (
         f"{phrase} {tense[number]} {adjective}.",
@@ -82,8 +107,8 @@ def clause_agreement(draw: Draw) -> Pair:
 def verb_agreement(draw: Draw) -> Pair:
     """The sailor beside the nurses sings/sing every morning."""
     number = _number(draw)
-    subject = draw.word(words.PEOPLE)[number]
-    phrase = f"the {subject} {draw.word(words.PREPOSITIONS)} the {_noun(draw, words.PEOPLE)}"
+    subject, other = _phrase(draw, words.PEOPLE, number), _phrase(draw, words.PEOPLE, _number(draw))
+    phrase = f"{subject} {draw.word(words.PREPOSITIONS)} {other}"
     verb, time = draw.word(words.PRESENT), draw.word(words.TIMES)
     return f"{phrase} {verb[number]} {time}.", f"{phrase} {verb[1 - number]} {time}."
 
@@ -175,7 +200,9 @@ def clause_complement(draw: Draw) -> Pair:
 def verb_complement(draw: Draw) -> Pair:
     """The nurse wanted to take the key; *the nurse wanted taking the key; enjoyed: the reverse."""
     infinitive = draw.flip()
-    phrase = f"the {_noun(draw, words.PEOPLE)} {draw.word(words.WANT if infinitive else words.ENJOY)}"
+    phrase = (
+        f"the {_noun(draw, words.PEOPLE)} {draw.word(words.WANT if infinitive else words.ENJOY)}"
+    )
     verb, things = draw.word(words.TRANSITIVE), _noun(draw, words.THINGS)
     return _pair(
         f"{phrase} to {verb[0]} the {things}.", f"{phrase} {verb[3]} the {things}.", infinitive
@@ -221,7 +248,7 @@ def embedded_question(draw: Draw) -> Pair:
 def fronting(draw: Draw) -> Pair:
     """Never must the nurse take the key; *never the nurse must take the key; often: the reverse."""
     negative = draw.flip()
-    adverb = draw.word(("never", "rarely", "seldom") if negative else ("often", "maybe", "usually"))
+    adverb = draw.word(("never", "rarely", "seldom") if negative else words.FREQUENCY)
     modal, people = draw.word(words.MODALS), _noun(draw, words.PEOPLE)
     verb, things = draw.word(words.TRANSITIVE)[0], _noun(draw, words.THINGS)
     return _pair(
@@ -242,6 +269,8 @@ def topic(draw: Draw) -> Pair:
 
 
 CONSTRUCTIONS: tuple[Callable[[Draw], Pair], ...] = (
+    adjacent_copula,
+    adjacent_verb,
     copula_agreement,
     clause_agreement,
     verb_agreement,

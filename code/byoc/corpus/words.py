@@ -48,8 +48,7 @@ INTRANSITIVE = tuple(
 """(base, past, participle, -ing) of verbs that can have no object"""
 
 PRESENT = tuple(
-    (verb + "s", verb)
-    for verb in "sing work travel laugh complain arrive sleep smile".split()
+    (verb + "s", verb) for verb in "sing work travel laugh complain arrive sleep smile".split()
 )
 """(with a singular subject, with a plural subject)"""
 
@@ -69,4 +68,6 @@ ADVERBS = ("quickly", "quietly", "secretly", "carefully", "finally", "suddenly")
 
 MODALS = ("can", "will", "must", "should")
 
-TIMES = ("every morning", "every evening", "in winter", "after lunch")
+TIMES = ("every morning", "every evening", "in winter", "after lunch", "on Sundays")
+
+FREQUENCY = ("often", "usually", "always")

@@ -26,6 +26,9 @@ def write(
         tokenizer.save_pretrained(folder)
         _write_json(folder / "metrics.json", metrics)
         _write_json(folder / "training.json", as_hyperparameters(config))
+        for path in folder.iterdir():
+            # safetensors writes for the owner alone; serving may run as another user.
+            path.chmod(0o755 if path.is_dir() else 0o644)
     except Exception as error:  # safetensors has an exception of its own for a full disk
         raise TrainingFault(f"cannot write the model to {folder}: {_reason(error)}") from error
 

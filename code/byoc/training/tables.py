@@ -245,9 +245,7 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
     except pyarrow.ArrowException as error:
         raise TrainingFault(f"{path} is not a parquet file: {str(error).splitlines()[0]}") from None
     _find(path, columns, table.column_names)
-    pairs = zip(
-        table[columns.text].to_pylist(), table[columns.label].to_pylist(), strict=True
-    )
+    pairs = zip(table[columns.text].to_pylist(), table[columns.label].to_pylist(), strict=True)
     for number, (text, label) in enumerate(pairs, start=1):
         yield number, _string(text), _string(label)
 
