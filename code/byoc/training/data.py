@@ -70,7 +70,7 @@ def encode(table: Table, labels: Sequence[str], tokenizer: Any, max_length: int)
     """Token ids of every text, cut at ``max_length`` tokens (special ones included)."""
     numbers = {label: number for number, label in enumerate(labels)}
     encoded = tokenizer(table.texts, truncation=True, max_length=max_length)["input_ids"]
-    # The tokenizer is saved with the model: what reads it is to see the limit, and no state of ours.
+    # The tokenizer is saved with the model: its readers are to see the limit, not our state.
     tokenizer.model_max_length = max_length
     tokenizer.backend_tokenizer.no_truncation()
     return [

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    DistilBertForSequenceClassification,
     set_seed,
 )
 
@@ -59,7 +60,7 @@ def load(
         tokenizer = learn_tokenizer(texts)
         shape = tiny_config(tokenizer)
         shape.id2label, shape.label2id = labels["id2label"], labels["label2id"]
-        return tokenizer, AutoModelForSequenceClassification.from_config(shape)
+        return tokenizer, DistilBertForSequenceClassification(shape)
     try:
         tokenizer = AutoTokenizer.from_pretrained(found)
         # Safetensors only: a pickle in a model runs whatever it says.
@@ -75,9 +76,8 @@ def load(
 
 def longest(tokenizer: Any, model: Any, max_length: int) -> int:
     """``max-length``, or less where the encoder has fewer positions."""
-    limits = [max_length, tokenizer.model_max_length]
     positions = getattr(model.config, "max_position_embeddings", None)
-    return min([*limits, positions] if positions else limits)
+    return min(max_length, int(tokenizer.model_max_length), positions or max_length)
 
 
 def _model_folder(directory: Path) -> Path:

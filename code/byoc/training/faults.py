@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class TrainingFault(Exception):
+class TrainingFault(Exception):  # noqa: N818  (the user's fault, or the tree's)
     """Its message says what is wrong, where, and what to do; no traceback is of any use."""
 
 

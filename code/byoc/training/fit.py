@@ -94,7 +94,7 @@ def _score(
     classifier: Classifier, data: TextData, metrics: Metrics
 ) -> dict[str, list[list[float]]]:
     """Probabilities of each class for each row of validation and test; adds test's metrics."""
-    probabilities = {}
+    probabilities: dict[str, list[list[float]]] = {}
     for split in ("validation", "test"):
         if split not in data.splits:
             continue
@@ -141,8 +141,8 @@ def _summary(found: str, model: Any, splits: Splits) -> str:
 
 def _quiet() -> None:
     """Libraries speak up from warnings on; what they say of our own choices is left out."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*lr_scheduler.step.*"):

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from types import FrameType
 
 from byoc import contract
@@ -26,16 +27,15 @@ class _Stop:
 
     def __init__(self) -> None:
         self.requested = False
-        self.on_request: object = None
+        self.on_request: Callable[[], None] | None = None
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
         again, self.requested = self.requested, True
         if again:
             return
-        if callable(self.on_request):
-            self.on_request()
-        else:
+        if self.on_request is None:
             raise StoppedError
+        self.on_request()
 
 
 def main() -> None:

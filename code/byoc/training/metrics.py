@@ -37,4 +37,5 @@ def _mcc(matrix: npt.NDArray[np.int64]) -> float:
 
 def _f1(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     hits = np.diag(matrix).astype(np.float64)
-    return 2 * hits / np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1)
+    totals: npt.NDArray[np.float64] = np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1.0)
+    return 2 * hits / totals

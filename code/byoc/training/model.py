@@ -61,11 +61,12 @@ class Classifier(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW; no decay of biases and norms; warm-up, then linear to zero."""
         weights = [w for w in self.model.parameters() if w.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [w for w in weights if w.ndim > 1]},
+            {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
+        ]
         optimizer = torch.optim.AdamW(
-            [
-                {"params": [w for w in weights if w.ndim > 1]},
-                {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
-            ],
+            groups,
             lr=self.config.lr,
             eps=self.config.eps,
             weight_decay=self.config.weight_decay,

@@ -48,7 +48,12 @@ class EpochReport(lightning.Callback):
         self.steps = 0
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
         self.steps += 1
         self._stop.check()

@@ -8,7 +8,8 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
-from transformers import BertTokenizerFast, DistilBertConfig
+from transformers import DistilBertConfig
+from transformers.models.bert.tokenization_bert import BertTokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCABULARY = 4000
@@ -30,7 +31,7 @@ def learn_tokenizer(texts: Sequence[str]) -> Any:
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
     )
     tokenizer.decoder = decoders.WordPiece()
-    return BertTokenizerFast(tokenizer_object=tokenizer, model_max_length=POSITIONS)
+    return BertTokenizer(tokenizer_object=tokenizer, model_max_length=POSITIONS)
 
 
 def tiny_config(tokenizer: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The job's tables: what its channels hold, split and checked, before anything heavy is imported."""
+"""The job's tables: what its channels hold, split and checked; nothing heavy is imported."""
 
 from __future__ import annotations
 
