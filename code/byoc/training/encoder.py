@@ -71,7 +71,8 @@ def load(
         raise TrainingFault(f"cannot load the model {found}: {_first_line(error)}") from error
     if tokenizer.pad_token_id is None:
         raise TrainingFault(f"the tokenizer of {found} has no padding token: not an encoder's")
-    return tokenizer, model.float()
+    # from_pretrained gives evaluation mode, and Lightning keeps it: training without dropout.
+    return tokenizer, model.float().train()
 
 
 def longest(tokenizer: Any, model: Any, max_length: int) -> int:

@@ -143,10 +143,10 @@ def _read_file(path: Path, columns: Columns) -> tuple[list[Row], bool]:
         raise TrainingFault(f"{path} is empty")
     suffix = path.suffix.lower()
     if suffix == ".tsv":
-        lines = _text(path).splitlines()
-        first = lines[0].split("\t")
+        text = _text(path)
+        first = text.split("\n", 1)[0].split("\t")
         if columns.text not in first and len(first) == 4 and first[1] in ("0", "1"):
-            return _read_raw_cola(path, lines), True
+            return _read_raw_cola(path, text), True
     rows = list(_READERS[suffix](path, columns))
     if not rows:
         raise TrainingFault(f"{path} has a header but no rows")
@@ -191,9 +191,9 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _read_raw_cola(path: Path, lines: list[str]) -> list[Row]:
+def _read_raw_cola(path: Path, text: str) -> list[Row]:
     rows: list[Row] = []
-    for number, line in _lines("\n".join(lines)):
+    for number, line in _lines(text):
         fields = line.split("\t")
         if len(fields) != 4:
             raise TrainingFault(
