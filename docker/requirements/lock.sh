@@ -3,6 +3,7 @@
 #
 #   all.txt       everything: what .venv installs; resolved first, so that the others are subsets
 #   training.txt  the training image           serving.txt     the serving image
+#   uv.txt        the installer itself
 #   smdebug.txt   smdebug without its own pins, which nothing else here could live with
 #   torch-cpu.txt torch's CPU build            torch-cuda.txt  its CUDA build with NVIDIA's wheels
 #
@@ -14,10 +15,8 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/../.."
 readonly OUT=docker/requirements
 UV=${UV:-uv}
-
-find_links() {
-    python3 -m pip config list | sed -n "s/^.*find-links='\(.*\)'$/\1/p" | tr ' ' '\n' | sort -u | sed 's/^/--find-links=/'
-}
+# shellcheck source=docker/pip-settings.sh
+source docker/pip-settings.sh
 
 compile() { # compile OUTPUT ARGUMENT...
     local output=$1
@@ -37,7 +36,7 @@ hash_local_wheel() { # uv gives no hash for a wheel that lies in a folder: take 
 }
 
 torch=$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml | sort -u)
-mapfile -t cpu < <(find_links)
+mapfile -t cpu < <(pip_setting find-links | sed 's/^/--find-links=/')
 [[ -z ${TORCH_INDEX_URL:-} ]] || cpu+=("--extra-index-url=$TORCH_INDEX_URL")
 
 compile all.txt pyproject.toml --all-extras "${cpu[@]}" --no-emit-package torch
@@ -45,6 +44,7 @@ compile training.txt pyproject.toml --extra train "${cpu[@]}" -c $OUT/all.txt --
 compile serving.txt pyproject.toml --extra serve "${cpu[@]}" -c $OUT/all.txt --no-emit-package torch
 compile torch-cpu.txt - "${cpu[@]}" --no-deps <<<"$torch"
 hash_local_wheel torch-cpu.txt
+compile uv.txt - --no-deps <<<'uv==0.13.9'
 compile smdebug.txt - --no-deps <<<'smdebug==1.0.34'
 
 # Of the CUDA build's needs only what no other lock names: torch itself, triton, NVIDIA's wheels.
