@@ -39,7 +39,8 @@ def fault(folder: Path) -> str:
         ("a.csv", 'sentence,label\n"Birds fly.",1\nFly birds the.,0\n'),
         (
             "a.jsonl",
-            '{"sentence": "Birds fly.", "label": 1}\n\n{"sentence": "Fly birds the.", "label": "0"}',
+            '{"sentence": "Birds fly.", "label": 1}\n\n'
+            '{"sentence": "Fly birds the.", "label": "0"}',
         ),
         ("a.tsv", "sentence\tlabel\r\nBirds fly.\t1\r\nFly birds the.\t0\r\n"),
         ("a.tsv", "\ufeffsentence\tlabel\nBirds fly.\t1\nFly birds the.\t0\n"),
@@ -132,7 +133,7 @@ def test_one_class_is_not_enough() -> None:
 
 def test_validation_must_not_have_labels_of_its_own() -> None:
     train = Table(["a", "b", "c"], ["0", "1", "1"])
-    with pytest.raises(TrainingFault, match="channel validation has labels .*: '2'; train has"):
+    with pytest.raises(TrainingFault, match=r"channel validation has labels .*: '2'; train has"):
         check_labels(train, {"validation": Table(["c"], ["2"])})
     assert check_labels(train, {"validation": Table(["c"], ["1"])}) == ["0", "1"]
 

@@ -1,0 +1,221 @@
+"""A whole training in this process, on a few hundred rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from byoc import contract
+from byoc.corpus import write_corpus
+from byoc.metric_lines import METRICS, read_metrics
+from byoc.training.config import TrainingConfig
+from byoc.training.faults import StoppedError, TrainingFault
+from byoc.training.fit import train
+from byoc.training.progress import StopRequest
+from byoc.training.sources import read_splits
+
+CONFIG = TrainingConfig(
+    epochs=2, lr=1e-3, model_name_or_path="scratch", max_length=32, batch_size=64
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(contract.BASE_DIR_VARIABLE, str(tmp_path))
+    write_corpus(tmp_path / "input" / "data", size=600)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, float]]]:
+    """A tree after training, and the metrics."""
+    root = tmp_path_factory.mktemp("trained")
+    write_corpus(root / "input" / "data", size=600)
+    before = os.environ.get(contract.BASE_DIR_VARIABLE)
+    os.environ[contract.BASE_DIR_VARIABLE] = str(root)
+    try:
+        yield root, train(CONFIG, read_splits(CONFIG), StopRequest())
+    finally:
+        os.environ.pop(contract.BASE_DIR_VARIABLE)
+        if before is not None:
+            os.environ[contract.BASE_DIR_VARIABLE] = before
+
+
+def run(config: TrainingConfig = CONFIG) -> dict[str, float]:
+    return train(config, read_splits(config), StopRequest())
+
+
+def test_the_artifact_is_whole_and_holds_no_pickle(
+    trained: tuple[Path, dict[str, float]],
+) -> None:
+    root, metrics = trained
+    names = {path.name for path in (root / "model").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "metrics.json"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl", ".ckpt"))]
+    assert not [path for path in (root / "model").rglob("*") if path.is_symlink()]
+    assert json.loads((root / "model" / "metrics.json").read_text()) == metrics
+    assert json.loads((root / "output" / "data" / "metrics.json").read_text()) == metrics
+    assert set(METRICS) <= set(metrics)
+
+
+def test_the_saved_model_gives_the_reported_metrics(
+    trained: tuple[Path, dict[str, float]],
+) -> None:
+    root, metrics = trained
+    tokenizer = AutoTokenizer.from_pretrained(root / "model")
+    model = AutoModelForSequenceClassification.from_pretrained(root / "model").eval()
+    assert model.config.id2label == {0: "0", 1: "1"}
+    splits = read_splits(CONFIG)
+    texts, labels = splits.tables["validation"].texts, splits.tables["validation"].labels
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        found = model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).logits.argmax(-1)
+    right = sum(str(guess) == label for guess, label in zip(found.tolist(), labels, strict=True))
+    assert right / len(labels) == pytest.approx(metrics["val_accuracy"])
+
+
+def test_predictions_stand_in_the_order_of_the_rows(
+    trained: tuple[Path, dict[str, float]],
+) -> None:
+    root, metrics = trained
+    with (root / "output" / "data" / "validation_predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    table = read_splits(CONFIG).tables["validation"]
+    assert [row["text"] for row in rows] == table.texts
+    assert [row["label"] for row in rows] == table.labels
+    right = sum(row["label"] == row["prediction"] for row in rows)
+    assert right / len(rows) == pytest.approx(metrics["val_accuracy"])
+
+
+def test_the_same_seed_gives_the_same_metrics(
+    trained: tuple[Path, dict[str, float]], tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == trained[1]
+    found = read_metrics(capsys.readouterr().out)
+    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(METRICS, 2)
+
+
+def test_another_seed_gives_other_metrics(
+    trained: tuple[Path, dict[str, float]], tree: Path
+) -> None:
+    assert run(replace(CONFIG, seed=1))["val_loss"] != trained[1]["val_loss"]
+
+
+def test_training_goes_on_from_the_model_channel(
+    trained: tuple[Path, dict[str, float]], tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    channel = contract.channel_dir("model")
+    channel.mkdir()
+    for path in (trained[0] / "model").iterdir():
+        (channel / path.name).write_bytes(path.read_bytes())
+    # The channel wins over the name, which could not be fetched.
+    run(replace(CONFIG, model_name_or_path="nobody/nothing", epochs=1))
+    assert f"training {channel}" in capsys.readouterr().out
+
+
+def test_no_validation_channel_splits_train_and_a_test_channel_is_scored(tree: Path) -> None:
+    contract.channel_dir("validation").rename(contract.channel_dir("test"))
+    config = replace(CONFIG, epochs=1, label_names=("bad", "good"))
+    splits = read_splits(config)
+    assert len(splits.tables["validation"]) == 54
+    metrics = train(config, splits, StopRequest())
+    assert {"val_mcc", "test_mcc", "test_loss"} <= set(metrics)
+    assert (tree / "output" / "data" / "test_predictions.csv").is_file()
+    labels = json.loads((tree / "model" / "config.json").read_text())["id2label"]
+    assert labels == {"0": "bad", "1": "good"}
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_training(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = run(
+        replace(CONFIG, epochs=30, lr=0.05, early_stopping_patience=1, monitor="val_loss")
+    )
+    losses = read_metrics(capsys.readouterr().out)["val_loss"]
+    assert len(losses) < 30
+    assert metrics["val_loss"] == pytest.approx(min(losses), rel=1e-4)
+    assert losses[int(metrics["epoch"]) - 1] == min(losses)
+
+
+def test_a_stop_before_the_first_epoch_ends_still_saves_the_model(tree: Path) -> None:
+    class AfterThreeSteps(StopRequest):
+        steps = 0
+
+        def check(self) -> None:
+            self.steps += 1
+            self.requested = self.steps > 3
+            super().check()
+
+    with pytest.raises(StoppedError):
+        train(CONFIG, read_splits(CONFIG), AfterThreeSteps())
+    assert (tree / "model" / "model.safetensors").is_file()
+
+
+def test_a_stop_before_training_ends_at_once(tree: Path) -> None:
+    stop = StopRequest()
+    with pytest.raises(StoppedError):
+        stop.ask()
+
+
+def test_an_unwritable_model_folder_is_a_fault(tree: Path) -> None:
+    (tree / "model").write_text("a file where a folder should be")
+    with pytest.raises(TrainingFault, match="cannot write the model to"):
+        run(replace(CONFIG, epochs=1))
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, "there is no config.json in it"),
+        ({"config.json": "{"}, "is not valid JSON"),
+        ({"config.json": "{}", "pytorch_model.bin": "x"}, "has no .safetensors weights"),
+        ({"config.json": "{}", "model.safetensors": "x"}, "cannot load the model"),
+    ],
+)
+def test_a_broken_model_channel_is_named(tree: Path, files: dict[str, str], told: str) -> None:
+    channel = contract.channel_dir("model")
+    channel.mkdir()
+    for name, content in files.items():
+        (channel / name).write_text(content)
+    with pytest.raises(TrainingFault, match=told):
+        run()
+
+
+def test_label_names_must_be_as_many_as_the_labels(tree: Path) -> None:
+    with pytest.raises(TrainingFault, match="label-names has 3 names, but channel train has 2"):
+        read_splits(replace(CONFIG, label_names=("a", "b", "c")))
+
+
+def test_raw_cola_names_its_labels(tree: Path) -> None:
+    for name in ("train", "validation"):
+        folder = contract.channel_dir(name)
+        (folder / f"{name}.tsv").write_text(
+            "x\t1\t\tBirds fly.\nx\t0\t*\tFly birds the.\nx\t1\t\tHi"
+        )
+    assert read_splits(CONFIG).names == ["unacceptable", "acceptable"]
+
+
+def test_pipe_mode_is_refused(tree: Path) -> None:
+    (tree / "input" / "config").mkdir()
+    (tree / "input" / "config" / "inputdataconfig.json").write_text(
+        '{"train": {"TrainingInputMode": "Pipe"}}'
+    )
+    with pytest.raises(TrainingFault, match="channel train is in Pipe mode"):
+        read_splits(CONFIG)
+
+
+def test_a_validation_channel_that_is_declared_but_missing_is_a_fault(tree: Path) -> None:
+    (tree / "input" / "config").mkdir()
+    (tree / "input" / "config" / "inputdataconfig.json").write_text('{"train": {}, "test": {}}')
+    with pytest.raises(TrainingFault, match="channel test is missing"):
+        read_splits(CONFIG)

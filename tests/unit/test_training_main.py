@@ -1,0 +1,197 @@
+"""`train` as a program: exit codes, the failure file, signals, script mode."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from byoc import contract
+from byoc.corpus import EMBEDDED_HYPERPARAMETERS, write_corpus
+from byoc.training import main as program
+from byoc.training.faults import TrainingFault
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(contract.BASE_DIR_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    write_corpus(tmp_path / "input" / "data", size=400)
+    (tmp_path / "input" / "config").mkdir()
+    return tmp_path
+
+
+def configure(tree: Path, **hyperparameters: str) -> None:
+    names = {name.replace("_", "-"): value for name, value in hyperparameters.items()}
+    path = tree / "input" / "config" / "hyperparameters.json"
+    path.write_text(json.dumps({**EMBEDDED_HYPERPARAMETERS, **names}))
+
+
+def script_mode(tree: Path, text: str) -> None:
+    source = tree / "source"
+    source.mkdir()
+    (source / "mine.py").write_text(text)
+    path = tree / "input" / "config" / "hyperparameters.json"
+    path.write_text(
+        json.dumps(
+            {
+                "sagemaker_program": '"mine.py"',
+                "sagemaker_submit_directory": json.dumps(str(source)),
+                "any-name": "7",
+            }
+        )
+    )
+
+
+def start(tree: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "byoc.training.main"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"{text} never came: {process.communicate()[1]}")
+
+
+def test_success_is_exit_0_and_no_failure_file(tree: Path) -> None:
+    configure(tree, epochs="1")
+    code, output, errors = finish(start(tree))
+    assert (code, errors) == (0, "")
+    assert "epoch=1 val_loss=" in output
+    assert not (tree / "output" / "failure").exists()
+    assert (tree / "model" / "model.safetensors").is_file()
+
+
+def test_a_bad_hyperparameter_ends_the_job_before_torch_is_imported(tree: Path) -> None:
+    configure(tree, epoch="1")
+    began = time.monotonic()
+    code, output, errors = finish(start(tree))
+    cause = "hyperparameters: epoch is unknown: did you mean epochs?"
+    assert (code, output, errors) == (1, "", f"train: {cause}\n")
+    assert (tree / "output" / "failure").read_text() == f"{cause}\n"
+    assert time.monotonic() - began < 3
+
+
+def test_a_base_model_that_is_out_of_reach_is_told_within_seconds(tree: Path) -> None:
+    configure(tree, model_name_or_path="nobody/nothing")
+    began = time.monotonic()
+    code, _, errors = finish(start(tree))
+    assert code == 1
+    assert errors.startswith("train: model nobody/nothing cannot be fetched")
+    assert errors.count("\n") == 1
+    assert time.monotonic() - began < 30
+
+
+def test_sigterm_stops_in_order_with_the_best_model_saved(tree: Path) -> None:
+    configure(tree, epochs="10000", early_stopping_patience="0")
+    process = start(tree)
+    read_until(process, "epoch=1 ")
+    process.send_signal(signal.SIGTERM)
+    code, _, errors = finish(process)
+    assert code == 143
+    assert errors == "train: stopped by SIGTERM\n"
+    assert not (tree / "output" / "failure").exists()
+    assert "val_mcc" in json.loads((tree / "model" / "metrics.json").read_text())
+    assert (tree / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (TrainingFault("channel train is missing"), "channel train is missing"),
+        (SystemExit(0), "something called exit(0) during training"),
+        (KeyboardInterrupt(), "interrupted"),
+        (RuntimeError("out\nof memory"), "RuntimeError: out of memory"),
+        (MemoryError(), "MemoryError"),
+        (ValueError("x.json is not valid JSON"), "x.json is not valid JSON"),
+    ],
+)
+def test_whatever_ends_the_job_is_exit_1_with_its_cause_first(
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    cause: str,
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(program, "_run", fail)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as caught:
+        program.main()
+    assert caught.value.code == 1
+    assert (tree / "output" / "failure").read_text().startswith(f"{cause}\n")
+    assert capsys.readouterr().err.endswith(f"train: {cause}\n")
+
+
+def test_a_failure_file_that_cannot_be_written_does_not_hide_the_failure(tree: Path) -> None:
+    configure(tree, epochs="none")
+    (tree / "output").write_text("a file where a folder should be")
+    assert finish(start(tree))[0] == 1
+
+
+def test_an_unwritable_model_folder_is_told_before_training(tree: Path) -> None:
+    configure(tree)
+    (tree / "model").write_text("a file where a folder should be")
+    code, output, errors = finish(start(tree))
+    assert (code, output) == (1, "")
+    assert errors.startswith(f"train: cannot write to {tree / 'model'}")
+
+
+def test_script_mode_runs_the_user_s_script_with_all_hyperparameters(tree: Path) -> None:
+    script_mode(
+        tree,
+        "import os, sys\n"
+        "path = os.path.join(os.environ['SM_MODEL_DIR'], 'arguments')\n"
+        "os.makedirs(os.path.dirname(path), exist_ok=True)\n"
+        "open(path, 'w').write(' '.join(sys.argv[1:]) + ' ' + os.environ['SM_HP_ANY-NAME'])\n",
+    )
+    code, _, errors = finish(start(tree))
+    assert code == 0, errors
+    assert (tree / "model" / "arguments").read_text() == "--any-name 7 7"
+
+
+def test_a_script_that_fails_fails_the_job(tree: Path) -> None:
+    script_mode(tree, "raise SystemExit(3)\n")
+    code, _, errors = finish(start(tree))
+    assert code == 1
+    assert "train: mine.py failed with exit code" in errors
+    assert (tree / "output" / "failure").read_text().startswith("mine.py failed with exit code")
+
+
+def test_sigterm_reaches_the_user_s_script(tree: Path) -> None:
+    script_mode(
+        tree,
+        "import pathlib, signal, sys\n"
+        "def stop(*_):\n"
+        "    pathlib.Path(sys.argv[0] + '.stopped').write_text('')\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "print('ready', flush=True)\n"
+        "signal.pause()\n",
+    )
+    process = start(tree)
+    read_until(process, "ready")
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 143
+    assert list((tree / "code").glob("*.stopped"))
