@@ -2,40 +2,74 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
-from tokenizers.trainers import WordPieceTrainer
 from transformers import DistilBertConfig
 from transformers.models.bert.tokenization_bert import BertTokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-VOCABULARY = 4000
+VOCABULARY = 8000
 POSITIONS = 512
+_LONGEST_PART = 6
 
 
 def learn_tokenizer(texts: Sequence[str]) -> Any:
     """A lower-casing WordPiece tokenizer with BERT's special tokens, learned from ``texts``."""
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))  # noqa: S106
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = WordPieceTrainer(
-        vocab_size=VOCABULARY, special_tokens=list(SPECIAL), show_progress=False
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words = Counter(
+        word
+        for text in texts
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    vocabulary = {piece: number for number, piece in enumerate(_vocabulary(words))}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = splitter
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
+        special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
     )
     tokenizer.decoder = decoders.WordPiece()
     return BertTokenizer(tokenizer_object=tokenizer, model_max_length=POSITIONS)
 
 
+def _vocabulary(words: Counter[str]) -> list[str]:
+    """Special tokens, all characters, word parts by how many words share them, words by frequency.
+
+    `tokenizers`' own trainer breaks ties by the order of a hash map, so that the same texts give
+    another vocabulary, and the same seed another model, in every run; here ties go by spelling.
+    """
+    letters = {letter for word in words for letter in word}
+    parts: Counter[str] = Counter()
+    for word in words:
+        for cut in range(1, len(word)):
+            if len(word) - cut <= _LONGEST_PART:
+                parts["##" + word[cut:]] += 1
+            if cut > 1:
+                parts[word[:cut]] += 1
+    shared = [part for part in _ranked(parts) if parts[part] > 2]
+    pieces = [
+        *SPECIAL,
+        *sorted(letters),
+        *("##" + letter for letter in sorted(letters)),
+        *shared[: VOCABULARY // 4],
+        *_ranked(words),
+    ]
+    return list(dict.fromkeys(pieces))[:VOCABULARY]
+
+
+def _ranked(counts: Counter[str]) -> list[str]:
+    return sorted(counts, key=lambda piece: (-counts[piece], piece))
+
+
 def tiny_config(tokenizer: Any) -> Any:
-    """DistilBERT's shape in small: 2 layers of width 128, under a million weights."""
+    """DistilBERT's shape in small: 2 layers of width 128."""
     return DistilBertConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=POSITIONS,
