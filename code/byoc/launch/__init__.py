@@ -1,0 +1,1 @@
+"""Launching on your machine: SageMaker API requests, and the three places that run them."""

@@ -1,0 +1,120 @@
+"""Plain SageMaker API requests from small dataclasses; pure functions, the same for every place.
+
+Source: the API's service model in botocore (CreateTrainingJob, CreateModel, CreateEndpointConfig,
+CreateEndpoint).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from byoc.metric_lines import METRIC_DEFINITIONS
+
+Request = dict[str, Any]
+
+LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"
+"""RoleArn is a required field; where no AWS account is involved nobody reads it."""
+
+GPU_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
+"""Driver 580, which CUDA 13 needs; with an older one the container fails without a log."""
+
+_GPU_FAMILIES = ("ml.g", "ml.p")
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """``channels``: name to URI (s3:// or file://); ``output``: URI of a folder;
+    ``max_runtime`` in seconds, ``volume`` in GB."""
+
+    name: str
+    image: str
+    channels: Mapping[str, str]
+    output: str
+    role: str = LOCAL_ROLE
+    instance_type: str = "local"
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    max_runtime: int = 24 * 3600
+    volume: int = 30
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A model and where it is served; the API's three objects all take ``name``."""
+
+    name: str
+    image: str
+    model_data: str
+    role: str = LOCAL_ROLE
+    instance_type: str = "local"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def training_job(job: TrainingJob) -> Request:
+    """The request of CreateTrainingJob."""
+    return {
+        "TrainingJobName": job.name,
+        "AlgorithmSpecification": {
+            "TrainingImage": job.image,
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [dict(definition) for definition in METRIC_DEFINITIONS],
+        },
+        "RoleArn": job.role,
+        "InputDataConfig": [_channel(name, uri) for name, uri in job.channels.items()],
+        "OutputDataConfig": {"S3OutputPath": job.output},
+        "ResourceConfig": {
+            "InstanceType": job.instance_type,
+            "InstanceCount": 1,
+            "VolumeSizeInGB": job.volume,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": job.max_runtime},
+        "HyperParameters": dict(job.hyperparameters),
+        "Environment": dict(job.environment),
+    }
+
+
+def _channel(name: str, uri: str) -> Request:
+    return {
+        "ChannelName": name,
+        "DataSource": {
+            "S3DataSource": {
+                "S3DataType": "S3Prefix",
+                "S3Uri": uri,
+                "S3DataDistributionType": "FullyReplicated",
+            }
+        },
+    }
+
+
+def model(endpoint: Endpoint) -> Request:
+    """The request of CreateModel."""
+    return {
+        "ModelName": endpoint.name,
+        "PrimaryContainer": {
+            "Image": endpoint.image,
+            "ModelDataUrl": endpoint.model_data,
+            "Environment": dict(endpoint.environment),
+        },
+        "ExecutionRoleArn": endpoint.role,
+    }
+
+
+def endpoint_config(endpoint: Endpoint) -> Request:
+    """The request of CreateEndpointConfig; GPU instances get the AMI with CUDA 13's driver."""
+    variant: Request = {
+        "VariantName": "AllTraffic",
+        "ModelName": endpoint.name,
+        "InstanceType": endpoint.instance_type,
+        "InitialInstanceCount": 1,
+        "InitialVariantWeight": 1.0,
+    }
+    if endpoint.instance_type.startswith(_GPU_FAMILIES):
+        variant["InferenceAmiVersion"] = GPU_AMI
+    return {"EndpointConfigName": endpoint.name, "ProductionVariants": [variant]}
+
+
+def endpoint(endpoint: Endpoint) -> Request:
+    """The request of CreateEndpoint."""
+    return {"EndpointName": endpoint.name, "EndpointConfigName": endpoint.name}
