@@ -54,14 +54,11 @@ def make_client(where: str, say: Callable[[str], None] = print) -> Client:
 
 def make_runtime(where: str) -> Runtime:
     """A runtime client for ``where``; raises ``LaunchError`` as ``make_client`` does."""
-    if where == "process":
+    if where in ("process", "local"):
+        # Local mode's own runtime client knows one port only, and takes errors for answers.
         from byoc.launch.runtime import LocalRuntime
 
         return LocalRuntime()
-    if where == "local":
-        from byoc.launch.local import LocalModeRuntime
-
-        return LocalModeRuntime()
     if where == "sagemaker":
         from byoc.launch.aws import client
 

@@ -10,11 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from byoc.launch.errors import LaunchError
-from byoc.launch.runtime import LocalRuntime
-from byoc.launch.state import Record
 from byoc.launch.supervised import SupervisedClient
 
 
@@ -29,24 +26,14 @@ class LocalClient(SupervisedClient):
         if cause:
             raise LaunchError(f"--where local needs a Docker engine: {cause}")
 
-    def job_command(self, folder: Path) -> Sequence[str]:
-        image = Record(folder).read("request.json")["AlgorithmSpecification"]["TrainingImage"]
+    def need(self, _program: str, image: str) -> None:
         need_image(image)
+
+    def job_command(self, folder: Path) -> Sequence[str]:
         return [sys.executable, "-m", "byoc.launch.local_job", str(folder)]
 
-    def endpoint_command(self, record: Record) -> Sequence[str]:
-        need_image(record.read("state.json")["Container"]["Image"])
-        return [sys.executable, "-m", "byoc.launch.local_endpoint", str(record.folder)]
-
-    def endpoint_environment(self, record: Record) -> dict[str, str]:
-        return {}
-
-
-class LocalModeRuntime(LocalRuntime):
-    """The SDK's local runtime client, pointed at the endpoint's own port."""
-
-    def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
-        return super().invoke_endpoint(**request)
+    def endpoint_command(self, folder: Path) -> Sequence[str]:
+        return [sys.executable, "-m", "byoc.launch.local_endpoint", str(folder)]
 
 
 def engine_fault() -> str | None:

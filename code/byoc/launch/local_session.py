@@ -67,7 +67,7 @@ class PlainLog:
 
 def use_plain_log() -> None:
     """From here on, what the SDK prints is the container's own words."""
-    sys.stdout = PlainLog(sys.__stdout__ or sys.stderr)  # type: ignore[assignment]
+    sys.stdout = PlainLog(sys.__stdout__ or sys.stderr)
 
 
 def compose(folder: Path, *arguments: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from byoc.contract import BASE_DIR_VARIABLE
 from byoc.launch.errors import LaunchError
+from byoc.launch.programs import ensure_programs
 from byoc.launch.state import Record
 from byoc.launch.supervised import SupervisedClient
 
@@ -25,11 +26,15 @@ class ProcessClient(SupervisedClient):
     where = "process"
     honoured = frozenset({"CheckpointConfig"})
 
+    def need(self, name: str, _image: str) -> None:
+        program(name)
+        if name == "serve":
+            ensure_programs(self._say)
+
     def job_command(self, folder: Path) -> Sequence[str]:
-        program("train")
         return [sys.executable, "-m", "byoc.launch.process_job", str(folder)]
 
-    def endpoint_command(self, record: Record) -> Sequence[str]:
+    def endpoint_command(self, _folder: Path) -> Sequence[str]:
         return [str(program("serve"))]
 
     def endpoint_environment(self, record: Record) -> dict[str, str]:

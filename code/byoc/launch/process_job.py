@@ -50,10 +50,12 @@ class _Job:
             self.kill_at = time.monotonic() + KILL_AFTER
             self.child.terminate()
 
+    def _terminate_if_asked(self) -> None:
+        if self.asked_to_stop:
+            self._terminate()
+
     def run(self) -> dict[str, Any]:
         lay_out(self.tree, self.request)
-        if self.asked_to_stop:
-            return outcome(143, "", asked_to_stop=True, out_of_time=False, last_words="")
         self.record.update(SecondaryStatus="Training", TrainingStartTime=time.time())
         algorithm = self.request["AlgorithmSpecification"]
         command = [
@@ -70,10 +72,9 @@ class _Job:
             env=environment,
             cwd=self.tree,
             stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  (this process has one thread)
+            preexec_fn=_die_with_parent,  # safe: this process has one thread
         )
-        if self.asked_to_stop:  # between the two lines above
-            self._terminate()
+        self._terminate_if_asked()  # a stop may have come before there was a child
         code = self._wait(self.child)
         return self._artifacts(
             outcome(

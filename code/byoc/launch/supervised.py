@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import shutil
 import signal
 import socket
 import time
@@ -42,16 +43,20 @@ class SupervisedClient(abc.ABC):
         self._started: list[Any] = []  # kept for reaping: a zombie is nobody's friend
 
     @abc.abstractmethod
+    def need(self, _program: str, _image: str) -> None:
+        """Raises ``LaunchError`` where `train` or `serve` cannot be run here."""
+
+    @abc.abstractmethod
     def job_command(self, folder: Path) -> Sequence[str]:
         """The runner of the training job whose record is ``folder``."""
 
     @abc.abstractmethod
-    def endpoint_command(self, record: Record) -> Sequence[str]:
+    def endpoint_command(self, _folder: Path) -> Sequence[str]:
         """What serves the record's unpacked model on the record's port until SIGTERM."""
 
-    @abc.abstractmethod
-    def endpoint_environment(self, record: Record) -> dict[str, str]:
+    def endpoint_environment(self, _record: Record) -> dict[str, str]:
         """Variables of that command, besides this process's own."""
+        return {}
 
     def create_training_job(self, **request: Any) -> dict[str, Any]:
         """Starts the job and returns at once; raises ``LaunchError`` where it cannot start."""
@@ -64,6 +69,7 @@ class SupervisedClient(abc.ABC):
             if not path.exists():
                 raise LaunchError(f"channel {name}: there is no file or folder {path}")
         to_path(request["OutputDataConfig"]["S3OutputPath"], "S3OutputPath")
+        self.need("train", request["AlgorithmSpecification"]["TrainingImage"])
         record = Record.create(JOBS, request["TrainingJobName"], request)
         record.update(TrainingJobStatus="InProgress", SecondaryStatus="Starting")
         self._started.append(record.start(self.job_command(record.folder), child_environment()))
@@ -114,6 +120,7 @@ class SupervisedClient(abc.ABC):
         variant = config["ProductionVariants"][0]
         model = Record.find(MODELS, variant["ModelName"]).read("request.json")
         container = model["PrimaryContainer"]
+        self.need("serve", container["Image"])
         record = Record.create(ENDPOINTS, request["EndpointName"], request)
         try:
             archive.unpack(
@@ -122,7 +129,7 @@ class SupervisedClient(abc.ABC):
             port = int(request.get("Port") or free_port())
             record.update(Port=port, Container=container, InstanceType=variant["InstanceType"])
             environment = child_environment(**self.endpoint_environment(record))
-            self._started.append(record.start(self.endpoint_command(record), environment))
+            self._started.append(record.start(self.endpoint_command(record.folder), environment))
         except archive.ArchiveError as error:
             _remove(record)
             raise LaunchError(str(error)) from error
@@ -171,8 +178,6 @@ class SupervisedClient(abc.ABC):
 
 def _remove(record: Record) -> None:
     """Deletes a record; what a container's root user wrote there may have to stay."""
-    import shutil
-
     shutil.rmtree(record.folder, ignore_errors=True)
 
 
@@ -192,7 +197,7 @@ def ping(port: int) -> bool:
     """True where the server says that it can answer (contract, H03)."""
     with (
         contextlib.suppress(OSError, urllib.error.URLError),
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2) as answer,  # noqa: S310
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2) as answer,
     ):
         return bool(answer.status == 200)
     return False

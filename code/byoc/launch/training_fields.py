@@ -47,27 +47,30 @@ def check(request: dict[str, Any], where: str) -> None:
 
 
 def _faults(request: dict[str, Any]) -> Iterator[str]:
-    algorithm = request["AlgorithmSpecification"]
+    algorithm, resources = request["AlgorithmSpecification"], request["ResourceConfig"]
     if not algorithm.get("TrainingImage"):
         yield "AlgorithmSpecification has no TrainingImage"
     if algorithm.get("ContainerArguments") and not algorithm.get("ContainerEntrypoint"):
         yield "ContainerArguments without ContainerEntrypoint are dropped"
-    if request["ResourceConfig"].get("InstanceCount", 1) != 1:
-        yield "InstanceCount must be 1"
-    if request["ResourceConfig"].get("InstanceGroups"):
-        yield "InstanceGroups are not known"
-    modes = [algorithm.get("TrainingInputMode", "File")]
-    for channel in request.get("InputDataConfig", []):
-        name = channel["ChannelName"]
-        modes.append(channel.get("InputMode", "File"))
-        if "S3DataSource" not in channel["DataSource"]:
-            yield f"channel {name} has no S3DataSource"
-        elif channel["DataSource"]["S3DataSource"].get("S3DataType", "S3Prefix") != "S3Prefix":
-            yield f"channel {name} needs S3DataType S3Prefix"
-        for field in ("CompressionType", "RecordWrapperType"):
-            if channel.get(field, "None") != "None":
-                yield f"channel {name} has {field} {channel[field]}, which is not undone here"
-        if channel.get("ShuffleConfig"):
-            yield f"channel {name} has a ShuffleConfig, which is not obeyed here"
-    if "Pipe" in modes:
+    if resources.get("InstanceCount", 1) != 1 or resources.get("InstanceGroups"):
+        yield "it runs on one host only (InstanceCount 1, no InstanceGroups)"
+    if algorithm.get("TrainingInputMode") == "Pipe":
         yield "TrainingInputMode Pipe is not known: use File"
+    for channel in request.get("InputDataConfig", []):
+        for fault in _channel_faults(channel):
+            yield f"channel {channel['ChannelName']}: {fault}"
+
+
+def _channel_faults(channel: dict[str, Any]) -> Iterator[str]:
+    source = channel["DataSource"].get("S3DataSource")
+    if source is None:
+        yield "it has no S3DataSource"
+    elif source.get("S3DataType", "S3Prefix") != "S3Prefix":
+        yield "S3DataType must be S3Prefix"
+    if channel.get("InputMode") == "Pipe":
+        yield "InputMode Pipe is not known: use File"
+    for field in ("CompressionType", "RecordWrapperType"):
+        if channel.get(field, "None") != "None":
+            yield f"{field} {channel[field]} is not undone here"
+    if channel.get("ShuffleConfig"):
+        yield "ShuffleConfig is not obeyed here"

@@ -1,0 +1,60 @@
+"""`byoc …`: trains, serves and predicts from your machine.
+
+Exit codes: 0 done; 1 failed, with one line on stderr; 2 wrong usage; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from byoc import __version__
+from byoc.archive import ArchiveError
+from byoc.commands.data import data
+from byoc.commands.demo import demo
+from byoc.commands.predict import predict
+from byoc.commands.serve import serve
+from byoc.commands.train import train
+from byoc.launch.errors import LaunchError
+
+
+@click.group()
+@click.version_option(__version__, prog_name="byoc")
+def cli() -> None:
+    """Bring your own container to Amazon SageMaker: text classification."""
+
+
+for command in (train, serve, predict, data, demo):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line and exits."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line; every failure is one line on stderr and an exit code."""
+    try:
+        cli.main(arguments, prog_name="byoc", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("byoc: interrupted", err=True)
+        return 130
+    except (LaunchError, ArchiveError, OSError) as error:
+        click.echo(f"byoc: {' '.join(str(error).split())}", err=True)
+        return 1
+    except Exception as error:
+        if not _is_from_aws(error):
+            raise
+        click.echo(f"byoc: AWS: {' '.join(str(error).split())}", err=True)
+        return 1
+    return 0
+
+
+def _is_from_aws(error: Exception) -> bool:
+    """botocore's errors, without importing it where nobody has."""
+    return any(kind.__module__.startswith("botocore.") for kind in type(error).__mro__)

@@ -1,0 +1,71 @@
+"""`byoc serve`: one endpoint in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from byoc.commands.common import SERVING_IMAGE, note, say, unique_name, where_option
+from byoc.launch import endpoints, requests
+from byoc.launch.clients import make_client
+from byoc.launch.errors import LaunchError
+from byoc.launch.uris import to_uri
+
+
+@click.command()
+@where_option
+@click.option("--model-data", metavar="FILE", required=True, help="model.tar.gz: a path or an URI.")
+@click.option("--image", default=SERVING_IMAGE, show_default=True, help="The serving image.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: a free one.")
+@click.option("--endpoint-name", help="Default: byoc-serve-TIME.")
+@click.option("--role", default=None, help="ExecutionRoleArn; needed on AWS.")
+@click.option("--instance-type", default=None, help="Default: local; on AWS ml.g5.xlarge.")
+def serve(
+    where: str,
+    model_data: str,
+    image: str,
+    port: int | None,
+    endpoint_name: str | None,
+    role: str | None,
+    instance_type: str | None,
+) -> None:
+    """Serves a trained model until Ctrl-C, then cleans up."""
+    aws = where == "sagemaker"
+    if aws and not role:
+        raise LaunchError("--where sagemaker needs --role, the ARN of the model's execution role")
+    endpoint = requests.Endpoint(
+        name=endpoint_name or unique_name("byoc-serve"),
+        image=image,
+        model_data=model_data if "://" in model_data else to_uri(Path(model_data)),
+        role=role or requests.LOCAL_ROLE,
+        instance_type=instance_type or ("ml.g5.xlarge" if aws else "local"),
+    )
+    client = make_client(where, note)
+    # SIGTERM cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    note(f"starting endpoint {endpoint.name} ({where})")
+    try:
+        with endpoints.serving(client, endpoint, None if aws else port) as found:
+            if aws:
+                say(f"endpoint {endpoint.name} is in service")
+            else:
+                say(f"serving at http://127.0.0.1:{found['Port']}/invocations")
+            note("Ctrl-C ends it")
+            while (
+                client.describe_endpoint(EndpointName=endpoint.name)["EndpointStatus"] != "Failed"
+            ):
+                time.sleep(2)
+            reason = client.describe_endpoint(EndpointName=endpoint.name).get("FailureReason")
+            raise LaunchError(f"endpoint {endpoint.name} has ended: {reason}")
+    except KeyboardInterrupt:
+        note(f"endpoint {endpoint.name} is deleted")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    if threading.current_thread() is threading.main_thread():
+        raise KeyboardInterrupt
