@@ -107,7 +107,7 @@ def test_sigterm_stops_in_order_with_the_best_model_saved(tree: Path) -> None:
     read_until(process, "epoch=1 ")
     process.send_signal(signal.SIGTERM)
     code, _, errors = finish(process)
-    assert code == 143
+    assert code == 143, errors
     assert errors == "train: stopped by SIGTERM\n"
     assert not (tree / "output" / "failure").exists()
     assert "val_mcc" in json.loads((tree / "model" / "metrics.json").read_text())

@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 import transformers
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from byoc import contract
 from byoc.training import artifact, encoder
@@ -84,7 +85,7 @@ def _fit(
     try:
         stop.check()
         trainer.fit(classifier, datamodule=data)
-    except StoppedError:
+    except (StoppedError, SIGTERMException):  # Lightning's own, at the end of an epoch
         print("stopping as asked", flush=True)
         return True
     return False

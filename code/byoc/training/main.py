@@ -49,9 +49,9 @@ def _guarded(stop: _Stop) -> int:
     """Runs the job; whatever ends it becomes an exit code and, on failure, a failure file."""
     try:
         _run(stop)
+    except StoppedError:
+        return _stopped()
     except BaseException as error:  # SystemExit of a library is a failure too: nobody asked for it
-        if stop.requested:
-            return _stopped()
         return _failed(error)
     return _stopped() if stop.requested else 0
 
@@ -66,7 +66,12 @@ def _run(stop: _Stop) -> None:
     if platform.script(hyperparameters):
         found = platform.environment()
         stop.on_request = platform.forward_stop
-        platform.run_script(found)
+        try:
+            platform.run_script(found)
+        except TrainingFault as fault:
+            if stop.requested:
+                raise StoppedError from fault
+            raise
         return
     # Everything that needs no torch comes first: a typing error costs no minute.
     config = parse_hyperparameters(hyperparameters)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import logging
 import os
 import signal
 import socket
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from byoc import contract
@@ -14,14 +18,6 @@ from byoc.training.faults import TrainingFault
 
 GRACE_SECONDS = 100
 """How long a user's script may go on after SIGTERM; SageMaker itself kills after 120 s."""
-
-
-class _Given(dict[str, Any]):
-    """A mapping that counts as given even when empty: the toolkit reads a file that a hand-made
-    tree may lack in place of anything false."""
-
-    def __bool__(self) -> bool:
-        return True
 
 
 def read_hyperparameters() -> dict[str, object]:
@@ -46,17 +42,11 @@ def environment() -> Any:
     # Without the variable the toolkit moves everything to the home folder if /opt/ml is missing.
     os.environ.setdefault(contract.BASE_DIR_VARIABLE, str(contract.base_dir()))
     logging.getLogger("sagemaker-training-toolkit").setLevel(logging.WARNING)
-    resources = contract.read_config("resourceconfig.json")
-    if resources is None:
-        # Nobody has given this host a name that resolves: the toolkit is not to wait for it.
-        os.environ.setdefault("SM_STUDIO_LOCAL_MODE", "true")
-        name = socket.gethostname()
-        resources = {"current_host": name, "hosts": [name], "network_interface_name": "eth0"}
-    channels = contract.read_config("inputdataconfig.json", default={}) or {}
     try:
         from sagemaker_training import environment as toolkit
 
-        found = toolkit.Environment(resources, _Given(channels), _Given(_decoded()))
+        _stand_in_for_missing_files(toolkit)
+        found = toolkit.Environment()
     except OSError as error:
         raise TrainingFault(f"cannot use {contract.base_dir()}: {error}") from error
     except KeyError as error:
@@ -66,17 +56,26 @@ def environment() -> Any:
     return found
 
 
-def _decoded() -> dict[str, object]:
-    """Hyperparameters as the toolkit reads them: JSON where they are JSON, else as they are."""
-    import json
-
-    decoded: dict[str, object] = {}
-    for name, value in read_hyperparameters().items():
-        try:
-            decoded[name] = json.loads(value) if isinstance(value, str) else value
-        except ValueError:
-            decoded[name] = value
-    return decoded
+def _stand_in_for_missing_files(toolkit: Any) -> None:
+    """A tree made by hand may lack files that the toolkit opens, and input/ may be read-only:
+    the toolkit is pointed to files of ours in their place."""
+    host = socket.gethostname()
+    one_host = {"current_host": host, "hosts": [host], "network_interface_name": "eth0"}
+    stand_ins: dict[str, tuple[str, dict[str, Any]]] = {
+        "resourceconfig.json": ("resource_config_file_dir", one_host),
+        "inputdataconfig.json": ("input_data_config_file_dir", {}),
+        "hyperparameters.json": ("hyperparameters_file_dir", {}),
+    }
+    for name, (variable, content) in stand_ins.items():
+        if contract.config_file(name).is_file():
+            continue
+        with tempfile.NamedTemporaryFile("w", prefix=name, delete=False) as stream:
+            json.dump(content, stream)
+        atexit.register(Path(stream.name).unlink, missing_ok=True)
+        setattr(toolkit, variable, stream.name)
+        if content is one_host:
+            # Nothing says that this host's name resolves: the toolkit is not to wait for it.
+            os.environ.setdefault("SM_STUDIO_LOCAL_MODE", "true")
 
 
 def run_script(found: Any) -> None:
