@@ -113,7 +113,7 @@ def _folder(name: str, paths: list[Path], workplace: Path) -> Path:
     if len(paths) == 1 and paths[0].is_dir():
         return paths[0].absolute()
     folder = workplace / name
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for number, path in enumerate(paths):
         stage(path, folder / str(number))
     return folder

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from byoc.launch.errors import LaunchError
 
-DEBIAN_PACKAGES = {"java": "openjdk-17-jre-headless", "nginx": "nginx-light"}
+DEBIAN_PACKAGES = {"java": "openjdk-17-jre-headless", "nginx": "nginx"}
 """Program to the Debian package that has it."""
 
 _APT = ["apt-get", "install", "-y", "--no-install-recommends"]

@@ -1,0 +1,91 @@
+"""Requests against the API's own service model."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from byoc.launch import requests
+
+JOB = requests.TrainingJob(
+    name="job-1",
+    image="123456789012.dkr.ecr.eu-west-1.amazonaws.com/byoc-training:abc",
+    channels={"train": "s3://bucket/train", "model": "s3://bucket/model"},
+    output="s3://bucket/out",
+    role="arn:aws:iam::123456789012:role/job",
+    instance_type="ml.g5.xlarge",
+    hyperparameters={"epochs": "4"},
+    environment={"A": "b"},
+)
+ENDPOINT = requests.Endpoint(
+    name="endpoint-1", image=JOB.image, model_data="s3://bucket/model.tar.gz"
+)
+
+
+def _model() -> Any:
+    return botocore.session.get_session().get_service_model("sagemaker")
+
+
+def _patterns(shape: Any, value: Any, path: str = "") -> list[str]:
+    """Values that break their shape's pattern, which botocore does not look at."""
+    if shape.type_name == "structure":
+        parts = [(shape.members[key], item, f"{path}.{key}") for key, item in value.items()]
+    elif shape.type_name == "list":
+        parts = [(shape.member, item, path) for item in value]
+    elif shape.type_name == "map":
+        parts = [(shape.value, item, f"{path}.{key}") for key, item in value.items()]
+        parts += [(shape.key, key, path) for key in value]
+    else:
+        pattern = shape.metadata.get("pattern")
+        good = pattern is None or re.fullmatch(pattern, str(value))
+        enum = shape.metadata.get("enum")
+        return [] if good and (not enum or value in enum) else [f"{path}={value}"]
+    return [fault for part in parts for fault in _patterns(*part)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("CreateTrainingJob", requests.training_job(JOB)),
+        ("CreateModel", requests.model(ENDPOINT)),
+        (
+            "CreateEndpointConfig",
+            requests.endpoint_config(dataclasses.replace(ENDPOINT, instance_type="ml.g5.xlarge")),
+        ),
+        ("CreateEndpoint", requests.endpoint(ENDPOINT)),
+    ],
+)
+def test_the_api_would_take_it(operation: str, request_: dict[str, Any]) -> None:
+    shape = _model().operation_model(operation).input_shape
+    report = ParamValidator().validate(request_, shape)
+    assert not report.has_errors(), report.generate_report()
+    assert _patterns(shape, request_) == []
+
+
+def test_training_metrics_are_within_the_apis_limits() -> None:
+    definitions = requests.training_job(JOB)["AlgorithmSpecification"]["MetricDefinitions"]
+    assert {definition["Name"] for definition in definitions} >= {"val_mcc", "val_loss"}
+    assert len(definitions) <= 40
+    assert all(len(definition["Regex"]) <= 500 for definition in definitions)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "has_ami"),
+    [("ml.g5.xlarge", True), ("ml.p4d.24xlarge", True), ("ml.c6i.xlarge", False), ("local", False)],
+)
+def test_gpu_hosting_gets_cuda_13s_driver(instance_type: str, has_ami: bool) -> None:
+    endpoint = dataclasses.replace(ENDPOINT, instance_type=instance_type)
+    variant = requests.endpoint_config(endpoint)["ProductionVariants"][0]
+    assert ("InferenceAmiVersion" in variant) is has_ami
+
+
+def test_a_request_shares_nothing_with_what_it_was_made_from() -> None:
+    given = {"epochs": "4"}
+    request = requests.training_job(dataclasses.replace(JOB, hyperparameters=given))
+    request["HyperParameters"]["epochs"] = "5"
+    assert given == {"epochs": "4"}
