@@ -2,6 +2,7 @@
 # images.sh [training|serving|all] [--accelerator cpu|cuda] [--tag TAG] [--platform PLATFORM]
 #
 # Builds byoc-training:TAG and byoc-serving:TAG (TAG: the accelerator, unless given).
+# floor builds byoc-floor:TAG, which the tests measure the others' sizes against.
 # What the machine's own pip is configured with (indexes, folders of wheels, certificates)
 # reaches the build as secrets and a named context; no layer keeps them.
 # Environment: BASE_IMAGE; TORCH_VERSION and TORCH_INDEX_URL choose another torch than the lock's.
@@ -23,7 +24,7 @@ usage() {
 parse() {
     while (($#)); do
         case $1 in
-            training | serving | all) what=$1 ;;
+            training | serving | floor | all) what=$1 ;;
             --accelerator) accelerator=${2:-} && shift ;;
             --tag) tag=${2:-} && shift ;;
             --platform) platform=${2:-} && shift ;;

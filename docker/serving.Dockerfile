@@ -38,6 +38,9 @@ COPY docker/requirements/serving.txt /build/requirements.txt
 RUN --mount=type=secret,id=certificates --mount=type=secret,id=settings \
     --mount=type=bind,from=wheels,target=/wheels \
     --mount=type=cache,target=/root/.cache /build/install.sh requirements
+# Last of all, so that a change of what is thrown away costs no new download.
+COPY docker/trim.sh /build/
+RUN /build/trim.sh /opt/venv
 
 FROM dependencies AS program
 # Ours comes after everything: its `serve` takes the place of the toolkit's.

@@ -43,6 +43,9 @@ COPY docker/requirements/smdebug.txt docker/patch_smdebug.py /build/
 RUN --mount=type=secret,id=certificates --mount=type=secret,id=settings \
     --mount=type=bind,from=wheels,target=/wheels \
     --mount=type=cache,target=/root/.cache /build/install.sh smdebug
+# Last of all, so that a change of what is thrown away costs no new download.
+COPY docker/trim.sh /build/
+RUN /build/trim.sh /opt/venv
 
 FROM dependencies AS program
 # Ours comes after everything: its `train` takes the place of the toolkit's.

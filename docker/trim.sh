@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs inside an image's build: trim.sh VENV. Takes away what wheels carry and no job ever reads:
+# the packages' own tests, and what is there to compile against them (the images have no compiler).
+set -Eeuo pipefail
+
+site=$(echo "${1:?usage: trim.sh VENV}"/lib/python3*/site-packages)
+cd "$site"
+
+size() { du -sm . | cut -f1; }
+
+before=$(size)
+find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
+# torch/bin: of it only the manager of shared memory is ever started.
+find torch/bin -mindepth 1 ! -name torch_shm_manager -delete
+rm -rf torch/include torch/share/cmake pyarrow/include pyarrow/src
+find . -type f -name '*.a' -delete
+echo "trim.sh: $before MB of packages, now $(size) MB"
