@@ -1,24 +1,50 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3
-VENV   := .venv
-LOCKS  := $(wildcard docker/requirements/*.txt)
+PYTHON      ?= python3
+VENV        := .venv
+LOCKS       := $(wildcard docker/requirements/*.txt)
+ACCELERATOR ?= cpu
+WHERE       ?= auto
+PYTEST      := $(VENV)/bin/pytest
 
-.PHONY: help setup test test-unit lint lock
+.PHONY: help demo test setup engine images programs lint lock \
+        test-unit test-cuda-images bench bench-images
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: setup ## the main job: train, serve, predict (WHERE=auto|process|local DATA=… MODEL=…)
+	docker/demo.sh "$(WHERE)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
+
+test: setup programs ## all tests; what a machine cannot run is skipped, with the reason
+	if docker/engine.sh; then docker/images.sh all; fi
+	$(PYTEST)
 
 setup: $(VENV)/.complete ## make .venv with `byoc`, `train` and `serve` in it
 $(VENV)/.complete: pyproject.toml $(LOCKS) docker/setup_venv.sh
 	docker/setup_venv.sh $(VENV) $(PYTHON)
 
-test: setup ## all tests
-	$(VENV)/bin/pytest
+engine: ## make sure that a Docker engine answers
+	docker/engine.sh
 
-test-unit: setup ## tests that need no Docker
-	$(VENV)/bin/pytest tests/unit
+images: engine ## build both images (ACCELERATOR=cpu|cuda)
+	docker/images.sh all --accelerator $(ACCELERATOR)
+
+programs: ## what tests and `--where process` need of Debian's packages
+	docker/programs.sh java nginx docker-registry
+
+test-unit: setup ## the tests that need no Docker
+	$(PYTEST) tests/unit
+
+test-cuda-images: setup ## build the CUDA images and look into them (several GB)
+	$(MAKE) images ACCELERATOR=cuda
+	$(PYTEST) tests/cuda_images
+
+bench: bench-images ## every benchmark
+
+bench-images: setup images ## image sizes by package, and cold starts
+	$(VENV)/bin/python -m byoc.bench.images
 
 lint: setup ## ruff, mypy, shellcheck
 	$(VENV)/bin/ruff check .
