@@ -93,10 +93,10 @@ def demo(
         output=to_uri(output),
         hyperparameters={**prepared.hyperparameters, **given},
     )
-    note(f"2/4 training job {name}")
+    note("2/4 training")
     ended = jobs.run(client, requests.training_job(job), say)
     artifact = ended["ModelArtifacts"]["S3ModelArtifacts"]
-    note(f"3/4 endpoint {name}")
+    note("3/4 serving")
     endpoint = requests.Endpoint(name=name, image=serving_image, model_data=artifact)
     with endpoints.serving(client, endpoint):
         note("4/4 predictions")

@@ -88,7 +88,6 @@ def train(
         say(json.dumps(request, indent=2))
         return
     client = make_client(where, note)
-    note(f"training job {job.name} ({where})")
     ended = jobs.run(client, request, say)
     say(f"model: {ended['ModelArtifacts']['S3ModelArtifacts']}")
 

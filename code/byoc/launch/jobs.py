@@ -48,6 +48,7 @@ def run(client: Client, request: dict[str, Any], say: Callable[[str], None]) -> 
     """
     name = request["TrainingJobName"]
     client.create_training_job(**request)
+    say(f"training job {name} has started")
     try:
         ended = _wait(client, name, say)
     except KeyboardInterrupt:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _COMPOSE_PREFIX = re.compile(r"^\S+-algo-\d+-\w+\s+\| ?")
+_COMPOSE_WORDS = re.compile(
+    r' (Network|Container) |time=".*level=warning|Attaching to |Aborting on container exit|\S+-algo-\d+-\w+ exited with'
+)
 _COMPOSE_FILE = "docker-compose.yaml"
 
 KILL_AFTER = 120
@@ -47,14 +50,15 @@ def open_session(folder: Path, port: int | None = None) -> Any:
 
 
 class PlainLog:
-    """Stands in for stdout: takes compose's service names off the lines of the container."""
+    """Stands in for stdout: takes compose's names off the container's lines, and its own lines."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def write(self, text: str) -> int:
         plain = _COMPOSE_PREFIX.sub("", text).replace("\r\n", "\n")
-        self._out.write(plain)
+        if not _COMPOSE_WORDS.match(plain):
+            self._out.write(plain)
         self._out.flush()
         return len(text)
 
@@ -67,6 +71,8 @@ class PlainLog:
 
 def use_plain_log() -> None:
     """From here on, what the SDK prints is the container's own words."""
+    os.environ.setdefault("COMPOSE_PROGRESS", "quiet")
+    os.environ.setdefault("COMPOSE_ANSI", "never")
     sys.stdout = PlainLog(sys.__stdout__ or sys.stderr)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,7 @@ class _Job:
             archive.pack(model, target / "model.tar.gz")
             uri = to_uri(target / "model.tar.gz")
             ended["ModelArtifacts"] = {"S3ModelArtifacts": uri}
+            shutil.rmtree(model)  # weights are large, and the archive has them
         return ended
 
 
