@@ -1,0 +1,73 @@
+"""`serve`: the serving image's program. PID 1 in the container: owns signals and the exit code.
+
+Exit codes: 0 stopped by SIGTERM; 1 failed, the cause is the last line on stderr.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from byoc import contract
+from byoc.serving import model_files
+from byoc.serving.faults import ServingFault
+from byoc.serving.settings import read_settings
+from byoc.serving.state import State
+from byoc.serving.supervisor import Supervisor
+
+LONGEST_FOLDER = 70
+"""Characters: a Unix socket's path has 107, and the folder holds several."""
+
+
+def main() -> None:
+    """Serves model/ until SIGTERM, and exits."""
+    try:
+        _run()
+    except ServingFault as fault:
+        if fault.details:
+            print(fault.details.rstrip(), file=sys.stderr)
+        print(f"serve: {fault}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _run() -> None:
+    from byoc import cuda
+
+    settings = read_settings()
+    cuda.use_compat()
+    fault = cuda.driver_fault()
+    if fault:
+        raise ServingFault(fault)
+    model_files.check(contract.model_dir())
+    folder = _folder()
+    try:
+        supervisor = Supervisor(settings, State(folder))
+
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            supervisor.stop.set()
+
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
+        supervisor.run()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder() -> Path:
+    """A new temporary folder, short enough for the names of sockets."""
+    try:
+        parent = tempfile.gettempdir()
+        if len(parent) > LONGEST_FOLDER - len("/serve-12345678") or not parent.isascii():
+            parent = "/tmp"  # noqa: S108: mkdtemp makes a folder that nobody else can enter
+        return Path(tempfile.mkdtemp(prefix="serve-", dir=parent))
+    except OSError as error:
+        raise ServingFault(f"cannot write to a temporary folder: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Is there a model that can be loaded? Asked before anything starts, so that the answer is quick."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+from byoc.serving.faults import ServingFault
+from byoc.serving.functions import user_script
+
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
+
+
+def check(model_dir: Path) -> None:
+    """Raises ``ServingFault`` where the model folder is missing, empty or broken."""
+    if not model_dir.is_dir():
+        raise ServingFault(f"no model: {model_dir} is not a folder")
+    if not any(model_dir.iterdir()):
+        raise ServingFault(f"no model: {model_dir} is empty")
+    script = user_script(model_dir)
+    if script and "model_fn" in _functions(script):
+        return  # how it looks inside is the script's affair
+    _check_config(model_dir / "config.json")
+    for path in _weights(model_dir):
+        _check_weights(path)
+    if not any((model_dir / name).is_file() for name in _TOKENIZERS):
+        raise ServingFault(f"no tokenizer in {model_dir}: none of {', '.join(_TOKENIZERS)}")
+
+
+def _functions(script: Path) -> set[str]:
+    """The names that a script defines, found without running it."""
+    try:
+        tree = ast.parse(script.read_text(encoding="utf-8"), str(script))
+    except (SyntaxError, ValueError) as error:
+        raise ServingFault(f"{script} cannot be read as Python: {error}") from None
+    found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            found.update(alias.asname or alias.name for alias in node.names)
+        if isinstance(node, ast.Assign):
+            found.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return found
+
+
+def _check_config(path: Path) -> None:
+    content = _read_json(path)
+    if not isinstance(content, dict) or "model_type" not in content:
+        raise ServingFault(f"{path} names no model_type")
+
+
+def _weights(model_dir: Path) -> list[Path]:
+    """The files of weights, one or several."""
+    single, index = model_dir / "model.safetensors", model_dir / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        content = _read_json(index)
+        return [model_dir / name for name in sorted(set(content.get("weight_map", {}).values()))]
+    if any(model_dir.glob("*.bin")) or any(model_dir.glob("*.pt")):
+        raise ServingFault(
+            f"{model_dir} has pickled weights only: save the model as safetensors "
+            "(save_pretrained does)"
+        )
+    raise ServingFault(f"no weights: {single} is missing")
+
+
+def _check_weights(path: Path) -> None:
+    """A safetensors file: 8 bytes with the header's length, a JSON header, the tensors' bytes."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length)) if 0 < length <= size - 8 else None
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+        whole = size == 8 + length + max(ends, default=0)
+    except FileNotFoundError:
+        raise ServingFault(f"no weights: {path} is missing") from None
+    except OSError as error:
+        raise ServingFault(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError):
+        raise ServingFault(f"{path} is broken: it is no safetensors file") from None
+    if not whole:
+        raise ServingFault(f"{path} is broken: its size does not fit its header")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ServingFault(f"no model: {path} is missing") from None
+    except OSError as error:
+        raise ServingFault(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ServingFault(f"{path} is not valid JSON: {error}") from None

@@ -1,0 +1,184 @@
+"""multi-model-server behind the front: its configuration and its command line.
+
+Its own launcher writes a pid file that allows one server a machine, and sagemaker-inference's
+writes to /etc and looks through all processes; so this starts the Java program itself. It listens
+on Unix sockets in the state's folder: no port of it is on any network, and none can be taken.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from byoc.serving.faults import ServingFault
+from byoc.serving.settings import Settings
+from byoc.serving.state import FOLDER_VARIABLE, State
+
+PROGRAM = "java"
+DEBIAN_PACKAGE = "openjdk-17-jre-headless"
+MODEL_NAME = "model"
+HANDLER = "byoc.serving.handler:handle"
+HEAP = "512m"
+"""The most that Java may take: queued bodies of 6 MB each lie there twice."""
+LOAD_SECONDS = 1800
+"""The server's own time limit, which holds for loading too. The worker ends slow requests itself."""
+QUEUE = 100
+"""Requests that wait for a worker; more get 503."""
+
+_NETTY_NAMES = {"x86_64": "x86_64", "aarch64": "aarch_64"}
+_NOISE = (
+    "model_service_worker started",
+    "Listening on port:",
+    "[PID]",
+    "MMS worker started.",
+    "Python runtime:",
+    "Connection accepted:",
+    "Model server started.",
+    "attachIOStreams()",
+    "terminateIOStreams()",
+    "Stopped Scanner",
+    "OpenJDK 64-Bit Server VM warning",
+)
+
+_LOG_CONFIGURATION = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="off">
+  <Appenders><Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="%m%n"/></Console></Appenders>
+  <Loggers>
+    <Logger name="com.amazonaws.ml.mms.wlm.WorkerLifeCycle" level="info"/>
+    <Root level="{level}"><AppenderRef ref="out"/></Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+@dataclass(frozen=True)
+class Launch:
+    command: list[str]
+    environment: dict[str, str]
+    descriptors: tuple[int, ...]
+    """Open files that the process must inherit."""
+
+
+def prepare(settings: Settings, state: State, token: str) -> Launch:
+    """Writes the configuration into the state's folder; how to start the server with it."""
+    home = _home()
+    _write_model(state.folder / "models" / MODEL_NAME)
+    config = state.folder / "config.properties"
+    config.write_text(_properties(settings, state), encoding="utf-8")
+    log = state.folder / "log4j2.xml"
+    level = "debug" if settings.log_level <= 10 else "off"
+    log.write_text(_LOG_CONFIGURATION.format(level=level), encoding="utf-8")
+    library = _native_library(home / "mms/frontend/model-server.jar", state.folder / "native")
+    command = [
+        PROGRAM,
+        f"-Xmx{HEAP}",
+        # Small and quick to start rather than quick at its peak: it only passes requests on.
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:-UsePerfData",
+        f"-Djava.io.tmpdir={state.folder}",
+        f"-Djava.library.path={state.folder / 'native'}",
+        f"-Dlog4j.configurationFile=file://{log}",
+        f"-Dmodel_server_home={home}",
+        *("-cp", str(home / "mms/frontend/model-server.jar"), "com.amazonaws.ml.mms.ModelServer"),
+        *("--python", sys.executable, "-f", str(config)),
+        *("-s", str(state.folder / "models"), "-m", f"{MODEL_NAME}={MODEL_NAME}"),
+    ]
+    return Launch(command, _environment(settings, state, token), (library,))
+
+
+def is_noise(line: str) -> bool:
+    """What the server says for itself about each worker, in every start."""
+    return line.startswith(_NOISE) or not line.strip()
+
+
+def _home() -> Path:
+    """The folder that holds the package mms, found without running it."""
+    spec = importlib.util.find_spec("mms")
+    if spec is None or spec.origin is None:
+        raise ServingFault("the Python package multi-model-server is not installed")
+    return Path(spec.origin).resolve().parent.parent
+
+
+def _write_model(folder: Path) -> None:
+    """An exploded model archive that holds nothing but the name of our handler."""
+    manifest = {
+        "specificationVersion": "1.0",
+        "implementationVersion": "1.0",
+        "modelServerVersion": "1.0",
+        "runtime": "python",
+        "model": {"modelName": MODEL_NAME, "modelVersion": "1.0", "handler": HANDLER},
+    }
+    (folder / "MAR-INF").mkdir(parents=True)
+    (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def _properties(settings: Settings, state: State) -> str:
+    properties = {
+        "inference_address": f"unix:{state.inference_socket}",
+        "management_address": f"unix:{state.management_socket}",
+        "default_workers_per_model": settings.workers,
+        "job_queue_size": QUEUE,
+        "default_response_timeout_seconds": LOAD_SECONDS,
+        # The front has limited bodies already; headers and framing come on top.
+        "max_request_size": settings.body_limit + 1024 * 1024,
+        "max_response_size": 100 * 1024 * 1024,
+        "decode_input_request": "false",
+        "preload_model": "false",
+        # Its collector would start a Python of its own every minute.
+        "metric_time_interval": 2_000_000_000,
+    }
+    return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+def _native_library(jar: Path, folder: Path) -> int:
+    """Netty's library for Unix sockets, from the jar, as a file in memory; its descriptor.
+
+    Netty would unpack it into the temporary folder, and fail where /tmp forbids execution, as
+    Docker's ``--tmpfs /tmp`` does. A memory file may be executed; a link gives it its name.
+    """
+    machine = platform.machine()
+    if machine not in _NETTY_NAMES:
+        raise ServingFault(f"the model server has no library for {machine}: use x86_64 or aarch64")
+    name = f"libnetty_transport_native_epoll_{_NETTY_NAMES[machine]}.so"
+    descriptor = os.memfd_create(name)
+    with zipfile.ZipFile(jar) as archive:
+        content = archive.read(f"META-INF/native/{name}")
+    with os.fdopen(os.dup(descriptor), "wb") as stream:
+        stream.write(content)
+    folder.mkdir()
+    (folder / name).symlink_to(f"/proc/self/fd/{descriptor}")
+    return descriptor
+
+
+def _environment(settings: Settings, state: State, token: str) -> dict[str, str]:
+    """What the server and its workers see. No network, no caches outside the state's folder."""
+    # These would override the command line.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"MMS_CONFIG_FILE", "MODEL_SERVER_HOME", "JAVA_TOOL_OPTIONS"}
+    }
+    return kept | {
+        FOLDER_VARIABLE: str(state.folder),
+        "BYOC_SERVING_TOKEN": token,
+        "BYOC_SERVING_TIMEOUT": str(settings.timeout),
+        "BYOC_SERVING_LOG_LEVEL": str(settings.log_level),
+        "OMP_NUM_THREADS": str(settings.threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "HF_HOME": os.environ.get("HF_HOME", str(state.folder / "hf")),
+        "HOME": os.environ.get("HOME", str(state.folder)),
+        "TMPDIR": str(state.folder),
+        "PYTHONUNBUFFERED": "1",
+    }
