@@ -91,7 +91,8 @@ class SupervisedClient(abc.ABC):
     def stop_training_job(self, **request: str) -> dict[str, Any]:
         """Asks the job to stop (SIGTERM, SIGKILL after 120 s); does not wait for it."""
         record = Record.find(JOBS, request["TrainingJobName"])
-        if not record.is_alive():
+        status = record.read("state.json").get("TrainingJobStatus")
+        if status in ENDED or not record.is_alive():
             raise LaunchError(f"training job {request['TrainingJobName']} has ended already")
         record.signal(signal.SIGTERM)
         return {}
