@@ -50,12 +50,12 @@ def run(client: Client, request: dict[str, Any], say: Callable[[str], None]) -> 
     client.create_training_job(**request)
     say(f"training job {name} has started")
     try:
-        ended = _wait(client, name, say)
+        ended = wait(client, name, say)
     except KeyboardInterrupt:
         with contextlib.suppress(LaunchError):
             client.stop_training_job(TrainingJobName=name)
             say(f"stopping training job {name}")
-            _wait(client, name, say)
+            wait(client, name, say)
         raise
     status = ended["TrainingJobStatus"]
     if status == "Completed":
@@ -65,7 +65,8 @@ def run(client: Client, request: dict[str, Any], say: Callable[[str], None]) -> 
     raise LaunchError(f"training job {name}: {status}: {first.strip()}")
 
 
-def _wait(client: Client, name: str, say: Callable[[str], None]) -> dict[str, Any]:
+def wait(client: Client, name: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """The description of a job that has ended, however it did; ``say`` as in ``run``."""
     log_file = getattr(client, "log_file", None)
     log = Follower(log_file(JOBS, name)) if log_file else None
     seconds = _POLL.get(getattr(client, "where", ""), _AWS_POLL)

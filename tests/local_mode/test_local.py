@@ -1,0 +1,152 @@
+"""`--where local` end to end: the images through the SDK's local mode."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from byoc.corpus import write_corpus
+from byoc.launch import endpoints, jobs, requests
+from byoc.launch.clients import make_client, make_runtime
+from byoc.launch.errors import LaunchError
+from byoc.launch.local import engine_fault, need_image
+from byoc.launch.uris import to_path, to_uri
+
+TRAINING, SERVING = "byoc-training:cpu", "byoc-serving:cpu"
+TINY = {
+    "model-name-or-path": "scratch",
+    "label-names": "unacceptable,acceptable",
+    "epochs": "1",
+    "max-length": "16",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _engine_and_images() -> None:
+    cause = engine_fault()
+    if cause:
+        pytest.skip(f"no Docker engine: {cause}")
+    for image in (TRAINING, SERVING):
+        try:
+            need_image(image)
+        except LaunchError as error:
+            pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("local")
+    write_corpus(folder / "data", seed=3, size=200)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _state(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BYOC_STATE_DIR", str(place / "state"))
+
+
+def job(place: Path, name: str, **hyperparameters: str) -> requests.TrainingJob:
+    data = place / "data"
+    return requests.TrainingJob(
+        name=name,
+        image=TRAINING,
+        channels={
+            "train": to_uri(data / "train"),
+            "validation": to_uri(data / "validation" / "validation.tsv"),
+        },
+        output=to_uri(place / "out"),
+        hyperparameters={**TINY, **hyperparameters},
+    )
+
+
+def containers_of(place: Path) -> str:
+    """Containers whose compose file lies under this test's folder, running or not."""
+    label = '{{.Label "com.docker.compose.project.config_files"}}'
+    listed = subprocess.run(
+        ["docker", "ps", "-a", "--format", label], capture_output=True, text=True, check=True
+    )
+    return "\n".join(line for line in listed.stdout.splitlines() if line.startswith(str(place)))
+
+
+def test_train_deploy_predict_and_nothing_left(place: Path) -> None:
+    notes: list[str] = []
+    client = make_client("local", notes.append)
+    log: list[str] = []
+    request = {**requests.training_job(job(place, "whole")), "EnableNetworkIsolation": True}
+    ended = jobs.run(client, request, log.append)
+    assert [line for line in notes if "EnableNetworkIsolation has no effect" in line]
+    assert [line for line in log if "val_mcc=" in line]
+    model = to_path(ended["ModelArtifacts"]["S3ModelArtifacts"], "model")
+    assert model == place / "out" / "whole" / "output" / "model.tar.gz"
+    endpoint = requests.Endpoint(
+        name="whole", image=SERVING, model_data=ended["ModelArtifacts"]["S3ModelArtifacts"]
+    )
+    with endpoints.serving(client, endpoint):
+        told = endpoints.predict(make_runtime("local"), "whole", ["The keys are old.", "old the"])
+    assert {prediction.label for prediction in told} <= {"acceptable", "unacceptable"}
+    assert len(told) == 2
+    assert containers_of(place) == ""
+    assert sorted(path.name for path in model.parent.iterdir()) == [
+        "model.tar.gz",
+        "output.tar.gz",
+    ]
+
+
+def test_the_failure_file_becomes_the_reason(place: Path) -> None:
+    request = requests.training_job(job(place, "failing", colour="green"))
+    with pytest.raises(LaunchError, match="Failed: hyperparameters: colour is unknown"):
+        jobs.run(make_client("local"), request, lambda _line: None)
+    assert not (place / "out" / "failing" / "output" / "model.tar.gz").exists()
+    assert containers_of(place) == ""
+
+
+def test_stop_reaches_the_container(place: Path, wait_for_end: Callable[..., str]) -> None:
+    client = make_client("local")
+    client.create_training_job(**requests.training_job(job(place, "stopped", epochs="1000")))
+    assert wait_for_end(client, "stopped") == "Stopped"
+    assert containers_of(place) == ""
+
+
+@pytest.fixture
+def wait_for_end() -> Callable[..., str]:
+    """Stops a job as soon as it has trained an epoch, and gives its last status."""
+
+    def stop_and_wait(client: object, name: str) -> str:
+        asked = False
+
+        def say(line: str) -> None:
+            nonlocal asked
+            if "epoch=1 " in line and not asked:
+                asked = True
+                client.stop_training_job(TrainingJobName=name)  # type: ignore[attr-defined]
+
+        return str(jobs.wait(client, name, say)["TrainingJobStatus"])  # type: ignore[arg-type]
+
+    return stop_and_wait
+
+
+def test_a_server_that_dies_is_told_at_once(place: Path) -> None:
+    (place / "README").write_text("no model")
+    subprocess.run(
+        ["tar", "-czf", "broken.tar.gz", "README"], cwd=place, check=True, capture_output=True
+    )
+    client = make_client("local")
+    endpoint = requests.Endpoint(
+        name="broken", image=SERVING, model_data=to_uri(place / "broken.tar.gz")
+    )
+    with (
+        pytest.raises(LaunchError, match=r"Failed: .*config\.json"),
+        endpoints.serving(client, endpoint),
+    ):
+        pass
+    assert containers_of(place) == ""
+
+
+def test_a_missing_image_is_told(place: Path) -> None:
+    request = requests.training_job(job(place, "no-image"))
+    request["AlgorithmSpecification"]["TrainingImage"] = "byoc-nothing:cpu"
+    with pytest.raises(LaunchError, match="there is no image byoc-nothing:cpu"):
+        make_client("local").create_training_job(**request)
