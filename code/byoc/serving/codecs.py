@@ -29,7 +29,9 @@ def decode(body: bytes | str, content_type: str) -> Inputs:
     Raises ``RequestFault``: 415 for a content type that is not JSON, 400 for bad input.
     """
     if media_type(content_type) != JSON:
-        raise RequestFault(415, f"Content-Type {_shown(content_type)} is not supported: send {JSON}")
+        raise RequestFault(
+            415, f"Content-Type {_shown(content_type)} is not supported: send {JSON}"
+        )
     content = _parse(body)
     if not isinstance(content, dict) or "inputs" not in content:
         raise RequestFault(400, 'the body must be an object with "inputs"')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class ServingFault(Exception):
+class ServingFault(Exception):  # noqa: N818 - the word that our messages use
     """Ends `serve` with a non-zero exit; the message is the cause, for the log.
 
     ``details`` is what helps to mend it, such as a traceback of the model's own code.
@@ -14,7 +14,7 @@ class ServingFault(Exception):
         self.details = details
 
 
-class RequestFault(Exception):
+class RequestFault(Exception):  # noqa: N818
     """Something that the caller can mend: the status and the message are the reply."""
 
     def __init__(self, status: int, message: str) -> None:

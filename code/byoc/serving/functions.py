@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from byoc.serving import inference
+from byoc.serving import codecs, inference
 
 USER_SCRIPT = "inference.py"
 _NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn")
@@ -42,7 +42,7 @@ class Functions:
             reply = self._transform(self.model, body, content_type, accept)
         else:
             if self._output is inference.output_fn:
-                inference.codecs.check_accept(accept)  # before the work, not after it
+                codecs.check_accept(accept)  # before the work, not after it
             data = self._input(body, content_type)
             reply = self._output(self._predict(data, self.model), accept)
         return reply if isinstance(reply, tuple) else (reply, accept)

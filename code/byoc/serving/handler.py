@@ -10,13 +10,15 @@ import faulthandler
 import logging
 import os
 import traceback
+from http import HTTPStatus
 from typing import Any
 
 from byoc import contract
 from byoc.serving import codecs
+from byoc.serving.codecs import Inputs
 from byoc.serving.faults import RequestFault
 from byoc.serving.functions import Functions
-from byoc.serving.inference import Inputs, predict_fn
+from byoc.serving.inference import predict_fn
 from byoc.serving.state import State
 
 WARM_UP_HEADER = "x-byoc-warm-up"
@@ -69,7 +71,7 @@ def _reply(index: int, request: dict[str, Any], context: Any) -> Any:
         _log.exception("a request failed")
         body = codecs.error_body("the model could not answer this request")
         content_type, status = codecs.JSON, 500
-    context.set_response_status(status, "", index)
+    context.set_response_status(status, HTTPStatus(status).phrase, index)
     context.set_response_content_type(index, content_type)
     return body
 

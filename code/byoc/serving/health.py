@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 from byoc.serving.handler import WARM_UP_HEADER
 from byoc.serving.model_server import MODEL_NAME
@@ -41,9 +42,17 @@ def live_workers(state: State, timeout: float = 2.0) -> int | None:
     if status != 200:
         return None
     try:
-        return sum(worker.get("status") == READY for worker in json.loads(body)["workers"])
-    except (ValueError, KeyError, TypeError):
+        workers = _workers(json.loads(body))
+        return len([worker for worker in workers if worker.get("status") == READY])
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+def _workers(reply: Any) -> list[dict[str, Any]]:
+    """Some versions reply with a list of one model, some with the model."""
+    model = reply[0] if isinstance(reply, list) else reply
+    workers: list[dict[str, Any]] = model["workers"]
+    return workers
 
 
 def _ask(

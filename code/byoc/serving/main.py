@@ -63,7 +63,7 @@ def _folder() -> Path:
     try:
         parent = tempfile.gettempdir()
         if len(parent) > LONGEST_FOLDER - len("/serve-12345678") or not parent.isascii():
-            parent = "/tmp"  # noqa: S108: mkdtemp makes a folder that nobody else can enter
+            parent = "/tmp"  # noqa: S108 - mkdtemp makes a folder that nobody else can enter
         return Path(tempfile.mkdtemp(prefix="serve-", dir=parent))
     except OSError as error:
         raise ServingFault(f"cannot write to a temporary folder: {error.strerror}") from error

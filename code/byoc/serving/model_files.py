@@ -1,4 +1,4 @@
-"""Is there a model that can be loaded? Asked before anything starts, so that the answer is quick."""
+"""Is there a model that can be loaded? Asked before anything starts: the answer is quick."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from typing import Any
 from byoc.serving.faults import ServingFault
 from byoc.serving.functions import user_script
 
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
+_TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+)
 
 
 def check(model_dir: Path) -> None:
@@ -72,8 +78,9 @@ def _check_weights(path: Path) -> None:
         size = path.stat().st_size
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length)) if 0 < length <= size - 8 else None
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+            header: Any = json.loads(stream.read(min(length, size)))
+        entries = [entry for name, entry in header.items() if name != "__metadata__"]
+        ends = [entry["data_offsets"][1] for entry in entries]
         whole = size == 8 + length + max(ends, default=0)
     except FileNotFoundError:
         raise ServingFault(f"no weights: {path} is missing") from None

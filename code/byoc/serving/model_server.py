@@ -27,7 +27,7 @@ HANDLER = "byoc.serving.handler:handle"
 HEAP = "512m"
 """The most that Java may take: queued bodies of 6 MB each lie there twice."""
 LOAD_SECONDS = 1800
-"""The server's own time limit, which holds for loading too. The worker ends slow requests itself."""
+"""The server's own time limit, for loading too; a worker ends a slow request by itself."""
 QUEUE = 100
 """Requests that wait for a worker; more get 503."""
 
@@ -42,6 +42,8 @@ _NOISE = (
     "Model server started.",
     "attachIOStreams()",
     "terminateIOStreams()",
+    "Model model loaded",
+    "WARNING: sun.reflect.Reflection",
     "Stopped Scanner",
     "OpenJDK 64-Bit Server VM warning",
 )
@@ -49,7 +51,9 @@ _NOISE = (
 _LOG_CONFIGURATION = """\
 <?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="off">
-  <Appenders><Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="%m%n"/></Console></Appenders>
+  <Appenders>
+    <Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="%m%n"/></Console>
+  </Appenders>
   <Loggers>
     <Logger name="com.amazonaws.ml.mms.wlm.WorkerLifeCycle" level="info"/>
     <Root level="{level}"><AppenderRef ref="out"/></Root>
