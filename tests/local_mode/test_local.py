@@ -21,6 +21,7 @@ TINY = {
     "label-names": "unacceptable,acceptable",
     "epochs": "1",
     "max-length": "16",
+    "early-stopping-patience": "0",
 }
 
 

@@ -27,6 +27,8 @@ def main() -> None:
     end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: end.set())
     use_plain_log()
+    # The thread in which the SDK waits for the container raises when that ends: we look ourselves.
+    threading.excepthook = lambda _thrown: None
     server = threading.Thread(target=_serve, args=(record, root, end), daemon=True)
     server.start()
     while not end.wait(0.5):

@@ -20,7 +20,7 @@ from typing import Any
 
 from byoc.launch.errors import LaunchError
 from byoc.launch.local_session import open_session, remove, stop_in_background, use_plain_log
-from byoc.launch.outcome import outcome
+from byoc.launch.outcome import STOPPED, outcome
 from byoc.launch.state import Record, last_line
 from byoc.launch.uris import stage, to_path, to_uri
 
@@ -80,9 +80,9 @@ class _Job:
             source["S3Uri"] = to_uri(path)
 
     def _outcome(self, code: int, fault: str, target: Path) -> dict[str, Any]:
-        # A container that was told to stop before it began counts as stopped, not as trained.
-        if self.asked_to_stop and code == 0 and not (target / "model.tar.gz").exists():
-            code = 143
+        # `compose up` reports 0 for containers that were stopped from outside, whatever they said.
+        if self.asked_to_stop and code == 0:
+            code = STOPPED
         failure = _failure(target / "output.tar.gz")
         ended = outcome(
             code,
