@@ -12,7 +12,8 @@ from typing import Any, TextIO
 
 _COMPOSE_PREFIX = re.compile(r"^\S+-algo-\d+-\w+\s+\| ?")
 _COMPOSE_WORDS = re.compile(
-    r' (Network|Container) |time=".*level=warning|Attaching to |Aborting on container exit|\S+-algo-\d+-\w+ exited with'
+    r" (Network|Container) |time=.*level=warning|Attaching to |Aborting on container exit"
+    r"|\S+-algo-\d+-\w+ exited with"
 )
 _COMPOSE_FILE = "docker-compose.yaml"
 
