@@ -60,7 +60,7 @@ def test_top_k_gives_a_list_for_each_text(classifier: inference.Classifier) -> N
 def test_batches_hold_every_text_once_and_bound_the_padded_tokens() -> None:
     lengths = [512, 3, 9, 400, 8, *[7] * 3000]
     batches = inference._batches(lengths)
-    assert sorted(sum(batches, [])) == list(range(len(lengths)))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         assert max(lengths[i] for i in batch) * len(batch) <= inference.TOKENS_PER_BATCH
 

@@ -11,7 +11,7 @@ import logging
 import os
 import traceback
 from http import HTTPStatus
-from typing import Any
+from typing import IO, Any
 
 from byoc import contract
 from byoc.serving import codecs
@@ -28,6 +28,8 @@ CONTENT_TYPE_HEADER = "x-byoc-content-type"
 
 _log = logging.getLogger("byoc.serving")
 _functions: Functions | None = None
+_life: IO[bytes] | None = None
+"""Open, and with it locked, as long as this worker lives."""
 
 
 def handle(requests: list[dict[str, Any]] | None, context: Any) -> list[Any] | None:
@@ -40,7 +42,7 @@ def handle(requests: list[dict[str, Any]] | None, context: Any) -> list[Any] | N
 
 def _load(context: Any) -> None:
     """Loads the model; tells the supervisor why where that fails, and ends the worker."""
-    global _functions
+    global _functions, _life
     state = State.from_environment()
     logging.getLogger().setLevel(int(os.environ.get("BYOC_SERVING_LOG_LEVEL") or logging.WARNING))
     gpu = context.system_properties.get("gpu_id")
@@ -52,6 +54,7 @@ def _load(context: Any) -> None:
         state.report_fault(_cause(error), traceback.format_exc())
         # The server would start the worker again and again; the supervisor ends all instead.
         os._exit(1)
+    _life = state.enter_worker()
 
 
 def _cause(error: BaseException) -> str:

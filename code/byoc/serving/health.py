@@ -1,19 +1,13 @@
-"""Is a worker with a loaded model alive? Asked of the model server on its sockets."""
+"""Asks the model server, on its Unix socket: a first invocation, and whether it answers."""
 
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 from pathlib import Path
-from typing import Any
 
 from byoc.serving.handler import WARM_UP_HEADER
-from byoc.serving.model_server import MODEL_NAME
 from byoc.serving.state import State
-
-READY = "READY"
-"""multi-model-server's word for a worker that has loaded its model."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -36,23 +30,14 @@ def warm_up(state: State, token: str, timeout: float) -> bool:
     return status == 200
 
 
-def live_workers(state: State, timeout: float = 2.0) -> int | None:
-    """How many workers have a loaded model; None where the model server does not answer."""
-    status, body = _ask(state.management_socket, "GET", f"/models/{MODEL_NAME}", timeout)
-    if status != 200:
-        return None
-    try:
-        workers = _workers(json.loads(body))
-        return len([worker for worker in workers if worker.get("status") == READY])
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
+def answers(state: State, timeout: float = 2.0) -> bool:
+    """Does the model server itself answer? It does not wait for a worker.
 
-
-def _workers(reply: Any) -> list[dict[str, Any]]:
-    """Some versions reply with a list of one model, some with the model."""
-    model = reply[0] if isinstance(reply, list) else reply
-    workers: list[dict[str, Any]] = model["workers"]
-    return workers
+    Its word on its workers is worth nothing: it calls dead ones ready, on /ping and in its
+    management API. ``State.live_workers`` knows.
+    """
+    status, _ = _ask(state.inference_socket, "GET", "/ping", timeout)
+    return status == 200
 
 
 def _ask(

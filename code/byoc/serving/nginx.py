@@ -13,7 +13,7 @@ from byoc.serving.settings import Settings
 from byoc.serving.state import State
 
 PROGRAM = "nginx"
-DEBIAN_PACKAGE = "nginx-light"
+DEBIAN_PACKAGE = "nginx"
 DRAIN_SECONDS = 25
 """How long requests in flight may take after SIGTERM; SageMaker kills after 30 s."""
 

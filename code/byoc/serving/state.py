@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 FOLDER_VARIABLE = "BYOC_SERVING_STATE"
 
@@ -50,6 +52,22 @@ class State:
         except FileNotFoundError:
             return 0
 
+    def enter_worker(self) -> IO[bytes]:
+        """This worker has a loaded model, and counts as alive until the file is closed.
+
+        A lock tells, not a process id: the kernel drops it with the process, whatever ends it,
+        and it does not pass to the process's children.
+        """
+        folder = self.folder / "workers"
+        folder.mkdir(exist_ok=True)
+        stream = (folder / str(os.getpid())).open("wb")
+        fcntl.lockf(stream, fcntl.LOCK_EX)
+        return stream
+
+    def live_workers(self) -> int:
+        """How many workers with a loaded model are alive."""
+        return sum(_is_locked(path) for path in (self.folder / "workers").glob("*"))
+
     def report_fault(self, cause: str, details: str) -> None:
         """A worker could not load the model. Whole or not at all: written aside, then renamed."""
         aside = self.folder / f"fault.{os.getpid()}"
@@ -65,3 +83,14 @@ class State:
             return None
         path.unlink()
         return content["cause"], content["details"]
+
+
+def _is_locked(path: Path) -> bool:
+    """Does its worker live? Removes the file where not."""
+    with path.open("r+b") as stream:
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        path.unlink()
+        return False

@@ -17,7 +17,7 @@ from byoc.serving.state import State
 
 POLL_SECONDS = 0.1
 HEALTH_SECONDS = 0.5
-"""How often the model server is asked for its workers."""
+"""How often workers and model server are looked at."""
 SILENT_SECONDS = 10.0
 """A model server that does not answer for so long counts as one without a live worker."""
 LOADS = 3
@@ -108,13 +108,11 @@ class Supervisor:
             self._set_ready(self._is_alive())
 
     def _is_alive(self) -> bool:
-        workers = health.live_workers(self._state)
-        if workers is None:
-            # Busy machines are slow to answer: that alone is no reason to be replaced.
-            silent = time.monotonic() - self._last_answer > SILENT_SECONDS
-            return self._state.ready.exists() and not silent
-        self._last_answer = time.monotonic()
-        return workers > 0
+        if health.answers(self._state):
+            self._last_answer = time.monotonic()
+        # A busy machine is slow to answer: that alone is no reason to be replaced.
+        silent = time.monotonic() - self._last_answer > SILENT_SECONDS
+        return not silent and self._state.live_workers() > 0
 
     def _set_ready(self, ready: bool) -> None:
         if ready != self._state.ready.exists():

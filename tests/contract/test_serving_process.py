@@ -1,0 +1,397 @@
+"""The real `serve` as a child process, on a tiny model."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from byoc.serving import inference
+from byoc.serving.codecs import Inputs
+from tiny_model import write_tiny_model
+
+MISSING = [name for name in ("java", "nginx") if shutil.which(name) is None]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+
+SERVE = Path(sys.executable).parent / "serve"
+TEXTS = ["the dog sleeps", "a cat", "the dog sees a cat", ""]
+JSON = {"Content-Type": "application/json"}
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, f"not so within {seconds} s"
+        time.sleep(0.05)
+
+
+ECHO = """
+def model_fn(folder):
+    return None
+def transform_fn(model, body, content_type, accept):
+    return body
+"""
+
+
+class Served:
+    """A running `serve` over a tree of its own."""
+
+    def __init__(self, base: Path, **variables: str) -> None:
+        self.port = free_port()
+        self.temporary = base / "tmp"
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        self.log = base / "log"
+        self.seen: set[int] = set()
+        environment = os.environ | {
+            "SAGEMAKER_BASE_DIR": str(base),
+            "SAGEMAKER_BIND_TO_PORT": str(self.port),
+            "TMPDIR": str(self.temporary),
+            **variables,
+        }
+        with self.log.open("w") as stream:
+            self.process = subprocess.Popen(
+                [SERVE], env=environment, stdout=stream, stderr=stream, start_new_session=True
+            )
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers or {})
+            reply = connection.getresponse()
+            return reply.status, dict(reply.getheaders()), reply.read()
+        finally:
+            connection.close()
+
+    def invoke(self, content: object, headers: dict[str, str] = JSON) -> tuple[int, object]:
+        status, _, body = self.ask("POST", "/invocations", json.dumps(content).encode(), headers)
+        return status, json.loads(body)
+
+    def ping(self) -> int:
+        """The status; 0 while nothing listens."""
+        try:
+            return self.ask("GET", "/ping")[0]
+        except OSError:
+            return 0
+
+    def wait_ready(self) -> set[int]:
+        """All statuses of /ping until the first 200."""
+        seen: set[int] = set()
+
+        def is_ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            seen.add(self.ping())
+            return 200 in seen
+
+        wait_until(is_ready)
+        return seen
+
+    def descendants(self) -> list[int]:
+        """Process ids of everything that this server started."""
+        return [pid for pid in process_ids() if str(self.temporary) in environment_of(pid)]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.stop()
+
+
+def process_ids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def environment_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/environ").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="module")
+def served(model: Path) -> Iterator[Served]:
+    found = Served(model.parent)
+    found.seen = found.wait_ready()
+    yield found
+    found.close()
+
+
+def test_ping_is_503_while_loading_and_then_200(served: Served) -> None:
+    assert served.seen - {0} == {503, 200}
+
+
+def test_predictions_are_the_models_own(served: Served, model: Path) -> None:
+    expected = inference.predict_fn(Inputs(TEXTS), inference.model_fn(str(model)))
+    status, found = served.invoke({"inputs": TEXTS})
+    assert status == 200
+    assert [entry["label"] for entry in found] == [entry["label"] for entry in expected]
+    scores = [entry["score"] for entry in expected]
+    assert [entry["score"] for entry in found] == pytest.approx(scores, abs=1e-5)
+
+
+def test_one_text_and_top_k(served: Served) -> None:
+    status, found = served.invoke({"inputs": "a dog", "parameters": {"top_k": 2}})
+    assert status == 200
+    assert {entry["label"] for entry in found[0]} == {"acceptable", "unacceptable"}
+
+
+def test_unknown_headers_are_tolerated(served: Served) -> None:
+    headers = JSON | {
+        "X-Amzn-SageMaker-Custom-Attributes": "caf\xe9",
+        "X-Amzn-SageMaker-Inference-Id": "7",
+        "X-Byoc-Warm-Up": "guessed",
+    }
+    status, found = served.invoke({"inputs": "a dog"}, headers)
+    assert status == 200
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", JSON, 400),
+        (b"{}", JSON, 400),
+        (b"", JSON, 400),
+        (b'{"inputs": [1]}', JSON, 400),
+        (b"\xff\xfe", JSON, 400),
+        (b"a,b", {"Content-Type": "text/csv"}, 415),
+        (b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        (b"broken", {"Content-Type": "multipart/form-data; boundary=x"}, 415),
+        (b'{"inputs": "a"}', JSON | {"Accept": "text/csv"}, 406),
+        (b"x" * 6_291_457, JSON, 413),
+    ],
+)
+def test_bad_requests(served: Served, body: bytes, headers: dict[str, str], status: int) -> None:
+    found, reply_headers, reply = served.ask("POST", "/invocations", body, headers)
+    assert found == status
+    assert reply_headers["Content-Type"] == "application/json"
+    message = json.loads(reply)["error"]
+    assert 0 < len(message) < 200
+    assert not [word for word in ("Traceback", "/", "torch") if word in message.split()]
+
+
+def test_the_largest_body_is_taken(served: Served) -> None:
+    start, end = b'{"inputs": "', b'"}'
+    body = start + b"a " * ((6_291_456 - len(start) - len(end)) // 2) + end
+    status, _, _ = served.ask("POST", "/invocations", body, JSON)
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/models", 404),
+        ("POST", "/models?url=http://localhost/x.mar", 404),
+        ("DELETE", "/models/model", 404),
+        ("GET", "/", 404),
+        ("POST", "/predictions/model", 404),
+        ("POST", "/ping", 405),
+        ("GET", "/invocations", 405),
+        ("OPTIONS", "/invocations", 405),
+    ],
+)
+def test_nothing_else_is_reachable(served: Served, method: str, path: str, status: int) -> None:
+    found, _, reply = served.ask(method, path)
+    assert found == status
+    assert json.loads(reply)["error"]
+
+
+def test_a_query_changes_nothing(served: Served) -> None:
+    body = b'{"inputs": "a dog"}'
+    status, _, _ = served.ask("POST", "/invocations?model_name=other&body=x", body, JSON)
+    assert status == 200
+
+
+def test_two_servers_on_one_machine(served: Served, tmp_path: Path) -> None:
+    write_script(tmp_path, ECHO)
+    second = Served(tmp_path)
+    try:
+        second.wait_ready()
+        assert second.ask("POST", "/invocations", b"mine")[2] == b"mine"
+        assert served.invoke({"inputs": "a dog"})[0] == 200
+        assert second.stop() == 0
+        assert served.ping() == 200
+    finally:
+        second.close()
+
+
+def test_a_dead_worker_is_replaced(served: Served) -> None:
+    worker = worker_with_model(served)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: served.ping() == 503)
+    wait_until(lambda: served.ping() == 200)
+    assert served.invoke({"inputs": "a dog"})[0] == 200
+    assert worker not in served.descendants()
+
+
+def worker_with_model(served: Served) -> int:
+    """The process that holds the model: a fork of the worker that the model server started."""
+    workers = [pid for pid in served.descendants() if "model_service_worker" in arguments(pid)]
+    return max(workers)
+
+
+def arguments(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def write_script(base: Path, script: str) -> None:
+    """A model that is nothing but its own code/inference.py: loads in no time."""
+    (base / "model/code").mkdir(parents=True)
+    (base / "model/code/inference.py").write_text(script)
+
+
+SLOW = """
+import time
+def model_fn(folder):
+    return None
+def transform_fn(model, body, content_type, accept):
+    open(body.decode(), "w").close()
+    time.sleep(1)
+    return "answered"
+"""
+
+
+def test_sigterm_answers_what_is_in_flight_and_leaves_nothing(tmp_path: Path) -> None:
+    write_script(tmp_path, SLOW)
+    server = Served(tmp_path)
+    try:
+        server.wait_ready()
+        started = tmp_path / "started"
+        with ThreadPoolExecutor() as pool:
+            reply = pool.submit(server.ask, "POST", "/invocations", str(started).encode())
+            wait_until(started.exists)
+            assert server.stop() == 0
+            assert reply.result()[0] == 200
+            assert reply.result()[2] == b"answered"
+        assert server.descendants() == []
+        assert list(server.temporary.iterdir()) == []
+    finally:
+        server.close()
+
+
+def remove_model(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def break_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def break_config(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def break_type(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "no-such-model"}')
+
+
+def break_script(folder: Path) -> None:
+    (folder / "code").mkdir()
+    (folder / "code/inference.py").write_text("def model_fn(folder):\n    exit(0)\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "cause"),
+    [
+        (remove_model, "no model"),
+        (break_weights, "model.safetensors is broken"),
+        (break_config, "config.json is not valid JSON"),
+        (break_type, "no-such-model"),
+        (break_script, "SystemExit"),
+    ],
+)
+def test_a_broken_model_ends_it_with_the_cause(
+    model: Path, tmp_path: Path, damage: Callable[[Path], None], cause: str
+) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    damage(tmp_path / "model")
+    server = Served(tmp_path)
+    assert server.process.wait(30) == 1
+    last = server.log.read_text().splitlines()[-1]
+    assert last.startswith("serve: ")
+    assert cause in last
+    assert server.descendants() == []
+
+
+def test_a_missing_program_is_named_with_its_package(model: Path, tmp_path: Path) -> None:
+    server = Served(model.parent, PATH=str(tmp_path))
+    assert server.process.wait(30) == 1
+    assert "java is not installed: apt-get install openjdk" in server.log.read_text()
+
+
+def test_a_taken_port_is_named(model: Path, served: Served) -> None:
+    second = Served(model.parent, SAGEMAKER_BIND_TO_PORT=str(served.port))
+    assert second.process.wait(30) == 1
+    assert f"cannot listen on port {served.port}" in second.log.read_text()
+
+
+HANGING = """
+import time
+def model_fn(folder):
+    return None
+def transform_fn(model, body, content_type, accept):
+    if body == b"hang":
+        time.sleep(600)
+    return body
+"""
+
+
+def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    write_script(tmp_path, HANGING)
+    server = Served(tmp_path, SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
+    try:
+        server.wait_ready()
+        status, _, body = server.ask("POST", "/invocations", b"hang")
+        assert status in {500, 502, 504}
+        assert json.loads(body)["error"]
+        wait_until(lambda: server.ask("POST", "/invocations", b"again")[0] == 200)
+    finally:
+        server.close()
+
+
+def test_a_failing_script_tells_the_caller_nothing_of_itself(tmp_path: Path) -> None:
+    script = ECHO.replace("return body", "raise ValueError('secret ' + __file__)")
+    write_script(tmp_path, script)
+    server = Served(tmp_path)
+    try:
+        server.wait_ready()
+        status, _, body = server.ask("POST", "/invocations", b"a")
+        assert status == 500
+        assert b"secret" not in body
+        wait_until(lambda: "secret" in server.log.read_text())
+        assert server.ping() == 200
+    finally:
+        server.close()
