@@ -29,7 +29,7 @@ TEXTS = ["the dog sleeps", "a cat", "the dog sees a cat", ""]
 JSON = {"Content-Type": "application/json"}
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, f"not so within {seconds} s"

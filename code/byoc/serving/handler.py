@@ -22,7 +22,7 @@ from byoc.serving.inference import predict_fn
 from byoc.serving.state import State
 
 WARM_UP_HEADER = "x-byoc-warm-up"
-"""Carries the supervisor's token; the front removes it from what callers send."""
+"""On the supervisor's own first request; the front removes it from what callers send."""
 CONTENT_TYPE_HEADER = "x-byoc-content-type"
 """The caller's Content-Type: the server would parse forms by the real one, and fail loudly."""
 

@@ -23,9 +23,9 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def warm_up(state: State, token: str, timeout: float) -> bool:
+def warm_up(state: State, timeout: float) -> bool:
     """One invocation through the model server; waits for a worker to load. Did it succeed?"""
-    headers = {WARM_UP_HEADER: token, "Content-Type": "application/octet-stream"}
+    headers = {WARM_UP_HEADER: "yes", "Content-Type": "application/octet-stream"}
     status, _ = _ask(state.inference_socket, "POST", "/invocations", timeout, headers)
     return status == 200
 

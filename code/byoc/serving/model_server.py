@@ -70,7 +70,7 @@ class Launch:
     """Open files that the process must inherit."""
 
 
-def prepare(settings: Settings, state: State, token: str) -> Launch:
+def prepare(settings: Settings, state: State) -> Launch:
     """Writes the configuration into the state's folder; how to start the server with it."""
     home = _home()
     _write_model(state.folder / "models" / MODEL_NAME)
@@ -95,7 +95,7 @@ def prepare(settings: Settings, state: State, token: str) -> Launch:
         *("--python", sys.executable, "-f", str(config)),
         *("-s", str(state.folder / "models"), "-m", f"{MODEL_NAME}={MODEL_NAME}"),
     ]
-    return Launch(command, _environment(settings, state, token), (library,))
+    return Launch(command, _environment(settings, state), (library,))
 
 
 def is_noise(line: str) -> bool:
@@ -162,7 +162,7 @@ def _native_library(jar: Path, folder: Path) -> int:
     return descriptor
 
 
-def _environment(settings: Settings, state: State, token: str) -> dict[str, str]:
+def _environment(settings: Settings, state: State) -> dict[str, str]:
     """What the server and its workers see. No network, no caches outside the state's folder."""
     # These would override the command line.
     kept = {
@@ -172,7 +172,6 @@ def _environment(settings: Settings, state: State, token: str) -> dict[str, str]
     }
     return kept | {
         FOLDER_VARIABLE: str(state.folder),
-        "BYOC_SERVING_TOKEN": token,
         "BYOC_SERVING_TIMEOUT": str(settings.timeout),
         "BYOC_SERVING_LOG_LEVEL": str(settings.log_level),
         "OMP_NUM_THREADS": str(settings.threads),

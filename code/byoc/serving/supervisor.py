@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
 import socket
 import sys
@@ -31,7 +30,6 @@ class Supervisor:
         self.stop = threading.Event()
         self._settings = settings
         self._state = state
-        self._token = secrets.token_hex(16)
         self._programs: list[Program] = []
         self._warm = False
         self._last_answer = time.monotonic()
@@ -58,7 +56,7 @@ class Supervisor:
         adopt_orphans()
         # The front first: callers get 503 while the model loads, not a refused connection.
         self._programs.append(Program("nginx", nginx.command(self._settings, self._state)))
-        launch = model_server.prepare(self._settings, self._state, self._token)
+        launch = model_server.prepare(self._settings, self._state)
         server = Program(
             "the model server",
             launch.command,
@@ -86,7 +84,7 @@ class Supervisor:
 
     def _warm_up(self) -> None:
         while not self._warm and not self.stop.wait(POLL_SECONDS):
-            self._warm = health.warm_up(self._state, self._token, self._settings.startup_timeout)
+            self._warm = health.warm_up(self._state, self._settings.startup_timeout)
 
     def _check_loading(self) -> None:
         fault = self._state.take_fault()
