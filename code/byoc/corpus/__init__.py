@@ -21,7 +21,7 @@ VALIDATION_SHARE = 0.1
 EMBEDDED_HYPERPARAMETERS: dict[str, str] = {
     "model-name-or-path": "scratch",
     "label-names": "unacceptable,acceptable",
-    "epochs": "12",
+    "epochs": "8",
     "batch-size": "64",
     "lr": "1e-3",
     "max-length": "32",
