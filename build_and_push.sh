@@ -152,19 +152,27 @@ build_images() {
     local name
     for name in "${names[@]}"; do
         [[ -n $(image_id "$name") ]] || fail $BUILD "the engine has no image byoc-$name:$tag"
-        check_image_store "$name"
+        [[ $push == no ]] || check_image_kind "$name"
     done
 }
 
 image_id() { docker image inspect --format '{{.Id}}' "byoc-$1:$tag" 2>/dev/null || true; }
 
-# With the containerd image store, push sends what was built: better to know before than after.
-check_image_store() {
+# An engine with the containerd image store pushes what was built as it is, be it OCI: better to
+# know before the push. Engines before 28 do not tell the kind; there it is read from the archive.
+image_kind() { # image_kind NAME: its manifest's media type; nothing with the classic image store
+    [[ $(docker info --format '{{.DriverStatus}}') == *containerd.snapshotter* ]] || return 0
+    docker image inspect "byoc-$1:$tag" | "$python" -c \
+        'import json, sys; print(json.load(sys.stdin)[0]["Descriptor"]["mediaType"])' 2>/dev/null ||
+        docker save "byoc-$1:$tag" | tar -xOf - index.json | "$python" -c \
+            'import json, sys; print(json.load(sys.stdin)["manifests"][0]["mediaType"])'
+}
+
+check_image_kind() {
     local kind
-    kind=$(docker image inspect "byoc-$1:$tag" | "$python" -c \
-        'import json, sys; print((json.load(sys.stdin)[0].get("Descriptor") or {}).get("mediaType", ""))')
+    kind=$(image_kind "$1")
     [[ -z $kind || $kind == application/vnd.docker.distribution.manifest.v2+json ]] ||
-        fail $MANIFEST "byoc-$1:$tag is kept as $kind, which SageMaker hosting refuses: turn the engine's containerd image store off"
+        fail $MANIFEST "byoc-$1:$tag is kept as $kind, which SageMaker hosting refuses: build it with docker/images.sh (no attestations, no OCI); nothing was pushed"
 }
 
 smoke_failed() { # smoke_failed NAME CONTAINER WHY

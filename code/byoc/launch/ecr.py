@@ -173,7 +173,7 @@ def verify(host: str, name: str, tag: str, image_id: str) -> str:
         raise PushError(
             MANIFEST,
             f"{where} was pushed as {manifest.digest}, but {fault}: SageMaker hosting refuses it; "
-            "delete it, and push from an engine without the containerd image store",
+            "delete it, and build with docker/images.sh (no attestations, no OCI)",
         )
     if not same_image(manifest, image_id):
         raise PushError(CONFLICT, f"{where} is {manifest.digest}: not the image that was pushed")
