@@ -57,7 +57,7 @@ gather_wheels() { # gather_wheels FOLDER: links to torch's CPU wheel, the one th
 build() { # build NAME
     local name=byoc-$1:$tag started=$SECONDS
     say "building $name on $base"
-    DOCKER_BUILDKIT=1 BUILDX_BUILDER=default docker buildx build . --file "docker/$1.Dockerfile" \
+    DOCKER_BUILDKIT=1 BUILDX_BUILDER="$(docker context show)" docker buildx build . --file "docker/$1.Dockerfile" \
         --tag "$name" --load --provenance=false --network host --progress "${BYOC_PROGRESS:-auto}" \
         ${platform:+--platform "$platform"} \
         --secret "id=settings,src=$work/settings" --secret "id=certificates,src=$certificates" \

@@ -1,0 +1,29 @@
+"""The pages say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from byoc.training.config import HYPERPARAMETERS, TrainingConfig, parse_hyperparameters
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_hyperparameter_is_documented_with_its_default() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    table = text.split("## Hyperparameters")[1].split("## ")[0]
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| ([^|]*) \|", table, flags=re.MULTILINE))
+    assert set(rows) == {*HYPERPARAMETERS, "preset"}
+    documented = {
+        name: default.strip()
+        for name, default in rows.items()
+        if name not in ("preset", "label-names")
+    }
+    assert parse_hyperparameters(documented) == TrainingConfig()
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
