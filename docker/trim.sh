@@ -13,5 +13,8 @@ find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
 # torch/bin: of it only the manager of shared memory is ever started.
 find torch/bin -mindepth 1 ! -name torch_shm_manager -delete
 rm -rf torch/include torch/share/cmake pyarrow/include pyarrow/src
+# CUDA's profiling library comes with NVIDIA's wheels; triton brings a second one, of an older
+# CUDA, for its own profiler alone (TRITON_CUPTI_LIB_PATH can name another).
+rm -rf triton/backends/nvidia/lib/cupti
 find . -type f -name '*.a' -delete
 echo "trim.sh: $before MB of packages, now $(size) MB"

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def test_every_hyperparameter_is_documented_with_its_default() -> None:
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     table = text.split("## Hyperparameters")[1].split("## ")[0]
-    rows = dict(re.findall(r"^\| `([a-z-]+)` \| ([^|]*) \|", table, flags=re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \|([^|]*)\|", table, flags=re.MULTILINE))
     assert set(rows) == {*HYPERPARAMETERS, "preset"}
     documented = {
         name: default.strip()
