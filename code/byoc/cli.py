@@ -5,7 +5,9 @@ Exit codes: 0 done; 1 failed, with one line on stderr; 2 wrong usage; 130 interr
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -30,8 +32,13 @@ for command in (train, serve, predict, data, demo):
 
 
 def main() -> None:
-    """Runs the command line and exits."""
+    """Runs the command line and exits; SIGTERM stops jobs and cleans up as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:

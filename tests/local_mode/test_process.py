@@ -156,20 +156,20 @@ def test_a_missing_channel_is_a_failed_job(place: Path) -> None:
     assert "Failed: channel train is missing" in done.stderr
 
 
-def test_ctrl_c_stops_the_job(place: Path) -> None:
-    command = [BYOC, "train", "--train", "data/train", "--job-name", "interrupted"]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_the_job(place: Path, number: signal.Signals) -> None:
+    name = f"interrupted-{number:d}"
+    command = [BYOC, "train", "--train", "data/train", "--job-name", name]
     command += [f"-H{name}={value}" for name, value in {**TINY, "epochs": "1000"}.items()]
-    with subprocess.Popen(
-        command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as training:
+    with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) as training:
         assert training.stdout is not None
         for line in training.stdout:
             if "epoch=1 " in line:
                 break
-        training.send_signal(signal.SIGINT)
+        training.send_signal(number)
         training.communicate(timeout=120)
     assert training.returncode == 130
-    found = make_client("process").describe_training_job(TrainingJobName="interrupted")
+    found = make_client("process").describe_training_job(TrainingJobName=name)
     assert found["TrainingJobStatus"] == "Stopped"
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -46,8 +43,6 @@ def serve(
         instance_type=instance_type or ("ml.g5.xlarge" if aws else "local"),
     )
     client = make_client(where, note)
-    # SIGTERM cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
     note(f"starting endpoint {endpoint.name} ({where})")
     try:
         with endpoints.serving(client, endpoint, None if aws else port) as found:
@@ -64,8 +59,3 @@ def serve(
             raise LaunchError(f"endpoint {endpoint.name} has ended: {reason}")
     except KeyboardInterrupt:
         note(f"endpoint {endpoint.name} is deleted")
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    if threading.current_thread() is threading.main_thread():
-        raise KeyboardInterrupt
