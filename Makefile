@@ -20,7 +20,7 @@ demo: setup ## the main job: train, serve, predict (WHERE=auto|process|local DAT
 test: setup ## all tests; what a machine cannot run is skipped, with the reason
 	docker/programs.sh java nginx docker-registry || true
 	if docker/engine.sh; then docker/images.sh all; fi
-	$(PYTEST)
+	$(PYTEST) --ignore=tests/cuda_images
 
 setup: $(VENV)/.complete ## make .venv with `byoc`, `train` and `serve` in it
 $(VENV)/.complete: pyproject.toml $(LOCKS) docker/setup_venv.sh

@@ -77,7 +77,7 @@ install_failed() { give_up "apt could not install the engine: $(grep -m1 '^E:' "
 
 # What a killed engine leaves behind: a pid file that names no engine, its containerd, its bridge.
 clear_leftovers() {
-    if [[ -f $PIDFILE ]] && ! grep -qs dockerd "/proc/$(cat "$PIDFILE")/comm"; then
+    if [[ -f $PIDFILE ]]; then
         say "removing the stale pid file $PIDFILE"
         rm -f "$PIDFILE"
     fi
@@ -91,13 +91,22 @@ clear_leftovers() {
     fi
 }
 
+running() { [[ -f $PIDFILE ]] && grep -qs dockerd "/proc/$(cat "$PIDFILE")/comm"; }
+
+last_error() { grep -a 'failed to start\|level=error\|level=fatal' "$LOG" | tail -n 1; }
+
 start_engine() {
-    say "starting dockerd (log: $LOG)"
-    setsid nohup dockerd >>"$LOG" 2>&1 </dev/null &
     local started=$SECONDS
+    if running; then # a busy engine is not a dead one
+        say "waiting for the dockerd that is running (process $(cat "$PIDFILE"))"
+    else
+        clear_leftovers
+        say "starting dockerd (log: $LOG)"
+        setsid nohup dockerd >>"$LOG" 2>&1 </dev/null &
+    fi
     until answers; do
-        ((SECONDS - started < 60)) || give_up "dockerd does not answer after 60 s: $(grep -a 'level=error\|failed to start' "$LOG" | tail -n 1)"
-        kill -0 $! 2>/dev/null || give_up "dockerd ended: $(grep -a 'failed to start\|level=error\|level=fatal' "$LOG" | tail -n 1)"
+        ((SECONDS - started < 90)) || give_up "dockerd does not answer after 90 s: $(last_error)"
+        [[ -z ${!:-} ]] || kill -0 $! 2>/dev/null || give_up "dockerd ended: $(last_error)"
         read -rt 0.5 <> <(:) || true
     done
 }
@@ -111,10 +120,7 @@ main() {
     else
         require_permission "no Docker engine answers"
         installed || install_engine
-        answers || {
-            clear_leftovers
-            start_engine
-        }
+        answers || start_engine
     fi
     has_plugins || give_up "compose v2 or buildx is missing from the docker client: install docker-compose and docker-buildx"
     say "Docker $(docker info --format '{{.ServerVersion}}'), compose $(docker compose version --short), $(docker buildx version | cut -d' ' -f2)"

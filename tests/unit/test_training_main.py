@@ -81,14 +81,17 @@ def test_success_is_exit_0_and_no_failure_file(tree: Path) -> None:
     assert (tree / "model" / "model.safetensors").is_file()
 
 
-def test_a_bad_hyperparameter_ends_the_job_before_torch_is_imported(tree: Path) -> None:
+def test_a_bad_hyperparameter_ends_the_job(tree: Path) -> None:
     configure(tree, epoch="1")
-    began = time.monotonic()
     code, output, errors = finish(start(tree))
     cause = "hyperparameters: epoch is unknown: did you mean epochs?"
     assert (code, output, errors) == (1, "", f"train: {cause}\n")
     assert (tree / "output" / "failure").read_text() == f"{cause}\n"
-    assert time.monotonic() - began < 3
+
+
+def test_the_program_itself_imports_nothing_heavy() -> None:
+    check = "import sys, byoc.training.main; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def test_a_base_model_that_is_out_of_reach_is_told_within_seconds(tree: Path) -> None:
@@ -98,7 +101,7 @@ def test_a_base_model_that_is_out_of_reach_is_told_within_seconds(tree: Path) ->
     assert code == 1
     assert errors.startswith("train: model nobody/nothing cannot be fetched")
     assert errors.count("\n") == 1
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
 
 
 def test_sigterm_stops_in_order_with_the_best_model_saved(tree: Path) -> None:

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from byoc import contract
 from byoc.training import artifact, encoder
-from byoc.training.config import TrainingConfig
+from byoc.training.config import SCRATCH, TrainingConfig
 from byoc.training.data import TextData, encode
 from byoc.training.faults import StoppedError
 from byoc.training.model import Classifier, evaluate
@@ -32,6 +32,9 @@ def train(config: TrainingConfig, splits: Splits, stop: StopRequest) -> Metrics:
     """
     _quiet()
     found = encoder.source(config)
+    if found == SCRATCH:
+        # So small a model gains nothing from a second thread and, on a busy machine, waits for it.
+        torch.set_num_threads(1)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     tokenizer, model = encoder.load(found, config, splits.tables["train"].texts, splits.names)
     length = encoder.longest(tokenizer, model, config.max_length)
