@@ -81,32 +81,43 @@ clear_leftovers() {
         say "removing the stale pid file $PIDFILE"
         rm -f "$PIDFILE"
     fi
-    if ! pgrep -x dockerd >/dev/null && pgrep -f '^containerd --config /var/run/docker/' >/dev/null; then
+    ! other_engine || return 0 # with a socket and files of its own: its bridge is not ours to remove
+    if pgrep -f '^containerd --config /var/run/docker/' >/dev/null; then
         say "stopping the containerd that a killed engine left"
         pkill -f '^containerd --config /var/run/docker/' || true
         rm -f /var/run/docker/containerd/containerd.pid
     fi
-    if ! pgrep -x dockerd >/dev/null && ip link show docker0 >/dev/null 2>&1; then
+    if ip link show docker0 >/dev/null 2>&1; then
         ip link delete docker0 2>/dev/null || true
     fi
 }
 
-running() { [[ -f $PIDFILE ]] && grep -qs dockerd "/proc/$(cat "$PIDFILE")/comm"; }
+other_engine() {
+    local pid
+    for pid in $(pgrep -x dockerd); do
+        if [[ $(readlink "/proc/$pid/exe" 2>/dev/null) == */dockerd ]]; then return 0; fi
+    done
+    return 1
+}
+
+# A killed process that nobody has reaped still has its name, but no program any more.
+running() { [[ -f $PIDFILE && $(readlink "/proc/$(cat "$PIDFILE")/exe" 2>/dev/null) == */dockerd ]]; }
 
 last_error() { grep -a 'failed to start\|level=error\|level=fatal' "$LOG" | tail -n 1; }
 
 start_engine() {
-    local started=$SECONDS
+    local started=$SECONDS pid=''
     if running; then # a busy engine is not a dead one
         say "waiting for the dockerd that is running (process $(cat "$PIDFILE"))"
     else
         clear_leftovers
         say "starting dockerd (log: $LOG)"
         setsid nohup dockerd >>"$LOG" 2>&1 </dev/null &
+        pid=$!
     fi
     until answers; do
         ((SECONDS - started < 90)) || give_up "dockerd does not answer after 90 s: $(last_error)"
-        [[ -z ${!:-} ]] || kill -0 $! 2>/dev/null || give_up "dockerd ended: $(last_error)"
+        [[ -z $pid ]] || kill -0 "$pid" 2>/dev/null || give_up "dockerd ended: $(last_error)"
         read -rt 0.5 <> <(:) || true
     done
 }
