@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from typing import Any
 
@@ -81,7 +80,9 @@ def _fit(
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=sys.stdout.isatty(),
+        # Progress is plain lines (EpochReport): local mode's terminals and CloudWatch keep each
+        # redraw of a bar, and a bar breaks the metric lines in two.
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
     )
     stop.at_once = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from typing import Any
 
@@ -57,7 +56,7 @@ class EpochReport(lightning.Callback):
     ) -> None:
         self.steps += 1
         self._stop.check()
-        if time.monotonic() - self._reported < PROGRESS_SECONDS or sys.stdout.isatty():
+        if time.monotonic() - self._reported < PROGRESS_SECONDS:
             return
         self._reported = time.monotonic()
         print(
