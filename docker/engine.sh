@@ -9,7 +9,7 @@
 set -Eeuo pipefail
 
 readonly LOG=/var/log/byoc-dockerd.log PIDFILE=/var/run/docker.pid
-readonly NEWER=trixie # bookworm's engine has neither compose v2 nor buildx; trixie's packages run on it
+readonly NEWER=trixie
 readonly PACKAGES=(docker.io docker-cli docker-compose docker-buildx containerd iptables)
 
 say() { echo "engine: $*" >&2; }
@@ -55,25 +55,27 @@ EOF
     printf 'Package: *\nPin: release n=%s\nPin-Priority: 100\n' "$NEWER" >/etc/apt/preferences.d/byoc-$NEWER
 }
 
+# bookworm's engine has neither compose v2 nor buildx, and a machine may be a mixture of releases:
+# what counts is what apt has to offer.
+offers() { apt-cache policy "$1" 2>/dev/null | grep -q '^ *Candidate: [^(]'; }
+
 install_engine() {
-    local id codename
+    local id release=()
     # shellcheck source=/dev/null
     id=$(. /etc/os-release && echo "${ID:-} ${ID_LIKE:-}")
-    # shellcheck source=/dev/null
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     [[ $id == *debian* ]] || give_up "no Docker engine here, and only Debian's and Ubuntu's packages are known: install Docker by hand"
-    say "installing Debian's packages ${PACKAGES[*]} (about a minute; log: $LOG)"
-    if [[ $codename == bookworm ]]; then
+    apt_quiet update || true # one unreachable third-party source must not stop the rest
+    if ! offers docker-buildx || ! offers docker-cli; then
+        say "this release has no buildx: taking the engine, and the C library it needs, from Debian's $NEWER"
         add_newer_source || give_up "cannot find this machine's Debian mirror in apt's configuration"
-        apt_quiet update || true # one unreachable third-party source must not stop the rest
-        apt_quiet install -y --no-install-recommends -t $NEWER "${PACKAGES[@]}" || install_failed
-    else
         apt_quiet update || true
-        apt_quiet install -y --no-install-recommends "${PACKAGES[@]}" || install_failed
+        release=(-t "$NEWER")
     fi
+    say "installing Debian's packages ${PACKAGES[*]} (about a minute; log: $LOG)"
+    apt_quiet install -y --no-install-recommends "${release[@]}" "${PACKAGES[@]}" || install_failed
 }
 
-install_failed() { give_up "apt could not install the engine: $(grep -m1 '^E:' "$LOG" || tail -n 1 "$LOG")"; }
+install_failed() { give_up "apt could not install the engine: $(grep '^E:' "$LOG" | tail -n 1 | grep . || tail -n 1 "$LOG")"; }
 
 # What a killed engine leaves behind: a pid file that names no engine, its containerd, its bridge.
 clear_leftovers() {
