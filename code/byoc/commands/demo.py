@@ -21,8 +21,8 @@ from byoc.commands.common import (
     show_metrics,
     unique_name,
 )
+from byoc.launch import agreement, endpoints, jobs, requests
 from byoc.launch import data as launch_data
-from byoc.launch import endpoints, jobs, requests
 from byoc.launch.clients import Client, make_client, make_runtime
 from byoc.launch.uris import to_path, to_uri
 
@@ -96,13 +96,20 @@ def demo(
     note("2/4 training")
     ended = jobs.run(client, requests.training_job(job), say)
     artifact = ended["ModelArtifacts"]["S3ModelArtifacts"]
+    results = _results(artifact)
     note("3/4 serving")
     endpoint = requests.Endpoint(name=name, image=serving_image, model_data=artifact)
     with endpoints.serving(client, endpoint):
         note("4/4 predictions")
         sentences = REAL_SENTENCES if data else EMBEDDED_SENTENCES
-        show(endpoints.predict(make_runtime(where), name, sentences))
-    _report(client, name, artifact, time.monotonic() - start)
+        runtime = make_runtime(where)
+        show(endpoints.predict(runtime, name, sentences))
+        found = agreement.measure(runtime, name, results / "validation_predictions.csv")
+    say(
+        f"served:  {found.same} of {found.rows} validation texts labelled as in training, "
+        f"mcc={found.mcc:.4g}"
+    )
+    _report(client, name, artifact, results, time.monotonic() - start)
 
 
 def _place(where: str) -> str:
@@ -118,13 +125,19 @@ def _place(where: str) -> str:
     return "process"
 
 
-def _report(client: Client, name: str, artifact: str, seconds: float) -> None:
-    """Says where everything lies, after unpacking the metrics and keeping the log there."""
+def _results(artifact: str) -> Path:
+    """The folder that output.tar.gz's data/ is unpacked into."""
     folder = to_path(artifact, "the model").parent
     results = folder / "output"
     shutil.rmtree(results, ignore_errors=True)
     archive.unpack(folder / "output.tar.gz", results)
-    metrics = results / "data" / "metrics.json"
+    return results / "data"
+
+
+def _report(client: Client, name: str, artifact: str, results: Path, seconds: float) -> None:
+    """Says where everything lies, after putting the log there too."""
+    folder = to_path(artifact, "the model").parent
+    metrics = results / "metrics.json"
     log_file: Any = getattr(client, "log_file", None)
     if log_file is not None:
         shutil.copyfile(log_file("training-jobs", name), folder / "log")

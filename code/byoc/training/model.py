@@ -7,8 +7,8 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 
+from byoc.scores import scores
 from byoc.training.config import TrainingConfig
-from byoc.training.metrics import scores
 
 Batch = dict[str, torch.Tensor]
 

@@ -7,7 +7,7 @@ import random
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from byoc.training.metrics import scores
+from byoc.scores import scores
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
