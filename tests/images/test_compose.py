@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from byoc.corpus import EMBEDDED_HYPERPARAMETERS, write_corpus
+from ml_tree import lay_out
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,17 +48,6 @@ def project(docker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     project = Project(tmp_path_factory.mktemp("ml"))
     yield project
     project.compose("down", "--timeout", "5")
-
-
-def lay_out(tree: Path, **changes: str) -> None:
-    """What SageMaker mounts for a short training job on the embedded data."""
-    write_corpus(tree / "input/data", size=1200)
-    config = tree / "input/config"
-    config.mkdir(parents=True)
-    hyperparameters = {**EMBEDDED_HYPERPARAMETERS, "epochs": "1", **changes}
-    (config / "hyperparameters.json").write_text(json.dumps(hyperparameters))
-    channels = {name: {"TrainingInputMode": "File"} for name in ("train", "validation")}
-    (config / "inputdataconfig.json").write_text(json.dumps(channels))
 
 
 def ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
