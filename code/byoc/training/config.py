@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from byoc.training import kinds
 from byoc.training.faults import TrainingFault
 
 SCRATCH = "scratch"
 """The value of model-name-or-path that asks for a tiny DistilBERT with random weights."""
 
 MONITORS = ("val_mcc", "val_loss")
-PRECISIONS = ("auto", "32", "16-mixed", "bf16-mixed")
+PRECISIONS = ("auto", "32", "bf16", "16")
+CLASS_WEIGHTS = ("none", "balanced")
 
 PRESETS: dict[str, dict[str, str]] = {
     "first-use": {
@@ -46,90 +47,59 @@ class TrainingConfig:
     warmup_ratio: float = 0.1
     precision: str = "auto"
     text_column: str = "sentence"
+    text_pair_column: str = ""
     label_column: str = "label"
     label_names: tuple[str, ...] = ()
     early_stopping_patience: int = 3
     monitor: str = "val_mcc"
     validation_fraction: float = 0.1
     gradient_clip: float = 1.0
+    gradient_accumulation_steps: int = 1
+    gradient_checkpointing: bool = False
+    dropout: float | None = None
+    label_smoothing: float = 0.0
+    class_weights: str = "none"
+    layer_lr_decay: float = 1.0
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    compile: bool = False
+    processes_per_host: int = 0
+    checkpoint_seconds: float = 300.0
+    checkpoint_keep: int = 2
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How a string becomes a value, and what is allowed, in words."""
-
-    allowed: str
-    parse: Callable[[str], Any]
-
-
-def _integer(low: int, high: int = 2**31 - 1) -> _Kind:
-    def parse(text: str) -> int:
-        number = float(text)  # a tuner may send 8.0
-        if not number.is_integer() or not low <= number <= high:
-            raise ValueError
-        return int(number)
-
-    top = "" if high == 2**31 - 1 else f" to {high}"
-    return _Kind(f"a whole number from {low}{top}" + ("" if top else " up"), parse)
-
-
-def _number(test: Callable[[float], bool], allowed: str) -> _Kind:
-    def parse(text: str) -> float:
-        number = float(text)
-        if not math.isfinite(number) or not test(number):
-            raise ValueError
-        return number
-
-    return _Kind(allowed, parse)
-
-
-def _one_of(values: tuple[str, ...]) -> _Kind:
-    def parse(text: str) -> str:
-        if text not in values:
-            raise ValueError
-        return text
-
-    return _Kind("one of " + ", ".join(values), parse)
-
-
-def _text(text: str) -> str:
-    if not text.strip():
-        raise ValueError
-    return text
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if len(names) < 2 or len(set(names)) < len(names) or not all(names):
-        raise ValueError
-    return names
-
-
-_POSITIVE = _number(lambda x: x > 0, "a number above 0")
-_FRACTION = _number(lambda x: 0 <= x < 1, "a number from 0 to below 1")
-_WORDS = _Kind("not empty", _text)
-
-_KINDS: dict[str, _Kind] = {
-    "epochs": _integer(1, 10_000),
-    "batch-size": _integer(1, 65_536),
-    "lr": _number(lambda x: 0 < x <= 1, "a number above 0, at most 1"),
-    "eps": _POSITIVE,
-    "max-length": _integer(4, 131_072),
-    "num-workers": _integer(0, 256),
-    "model-name-or-path": _WORDS,
-    "seed": _integer(0),
-    "weight-decay": _number(lambda x: x >= 0, "a number from 0 up"),
-    "warmup-ratio": _FRACTION,
-    "precision": _one_of(PRECISIONS),
-    "text-column": _WORDS,
-    "label-column": _WORDS,
-    "label-names": _Kind("two or more different names with commas between them", _names),
-    "early-stopping-patience": _Kind(
-        "a whole number from 0 up (epochs without a gain; 0: never stop early)", _integer(0).parse
-    ),
-    "monitor": _one_of(MONITORS),
-    "validation-fraction": _number(lambda x: 0 < x < 1, "a number between 0 and 1"),
-    "gradient-clip": _number(lambda x: x >= 0, "a number from 0 up (0: no clipping)"),
+_KINDS: dict[str, kinds.Kind] = {
+    "epochs": kinds.integer(1, 10_000),
+    "batch-size": kinds.integer(1, 65_536),
+    "lr": kinds.UP_TO_ONE,
+    "eps": kinds.POSITIVE,
+    "max-length": kinds.integer(4, 131_072),
+    "num-workers": kinds.integer(0, 256),
+    "model-name-or-path": kinds.WORDS,
+    "seed": kinds.integer(0),
+    "weight-decay": kinds.NOT_NEGATIVE,
+    "warmup-ratio": kinds.BELOW_ONE,
+    "precision": kinds.one_of(PRECISIONS, {"16-mixed": "16", "bf16-mixed": "bf16"}),
+    "text-column": kinds.COLUMN,
+    "text-pair-column": kinds.COLUMN.or_empty("", "no pairs"),
+    "label-column": kinds.COLUMN,
+    "label-names": kinds.NAMES.or_empty((), "the labels themselves"),
+    "early-stopping-patience": kinds.integer(0).but("epochs without a gain; 0: never stop early"),
+    "monitor": kinds.one_of(MONITORS),
+    "validation-fraction": kinds.BETWEEN,
+    "gradient-clip": kinds.NOT_NEGATIVE.but("0: no clipping"),
+    "gradient-accumulation-steps": kinds.integer(1, 65_536).but("1: no accumulation"),
+    "gradient-checkpointing": kinds.BOOLEAN,
+    "dropout": kinds.BELOW_ONE.or_empty(None, "the model's own"),
+    "label-smoothing": kinds.BELOW_ONE,
+    "class-weights": kinds.one_of(CLASS_WEIGHTS),
+    "layer-lr-decay": kinds.UP_TO_ONE.but("1: the same learning rate for all layers"),
+    "lora-rank": kinds.integer(0, 4096).but("0: all weights are trained"),
+    "lora-alpha": kinds.POSITIVE,
+    "compile": kinds.BOOLEAN,
+    "processes-per-host": kinds.integer(0, 256).but("0: one for each GPU, else one"),
+    "checkpoint-seconds": kinds.NOT_NEGATIVE.but("0: at the end of each epoch only"),
+    "checkpoint-keep": kinds.integer(1, 1000),
 }
 
 HYPERPARAMETERS = tuple(_KINDS)
@@ -156,7 +126,8 @@ def plain(value: object) -> str:
 def parse_hyperparameters(raw: Mapping[str, object]) -> TrainingConfig:
     """The configuration that hyperparameters.json asks for.
 
-    Raises ``TrainingFault`` that names every unknown name and every bad value at once.
+    Raises ``TrainingFault`` that names every unknown name, every bad value and every contradiction
+    at once.
     """
     given = {name: plain(value) for name, value in raw.items() if not is_platform_name(name)}
     faults: list[str] = []
@@ -170,11 +141,14 @@ def parse_hyperparameters(raw: Mapping[str, object]) -> TrainingConfig:
             continue
         try:
             values[name.replace("-", "_")] = _KINDS[name].parse(text)
-        except (ValueError, OverflowError, TypeError):
+        except (ValueError, OverflowError, TypeError, AttributeError):
             faults.append(f"{name}={text!r} is not allowed: {_KINDS[name].allowed}")
+    config = TrainingConfig(**values)
+    bad = given.keys() - {name.replace("_", "-") for name in values}
+    faults += [fault for names, fault in _contradictions(config, given) if bad.isdisjoint(names)]
     if faults:
         raise TrainingFault("hyperparameters: " + "; ".join(faults))
-    return TrainingConfig(**values)
+    return config
 
 
 def _unknown(name: str) -> str:
@@ -184,10 +158,46 @@ def _unknown(name: str) -> str:
     return f"{name} is unknown: {hint}"
 
 
+def _contradictions(
+    config: TrainingConfig, given: Mapping[str, object]
+) -> Iterator[tuple[set[str], str]]:
+    """(names, fault) of what no job could do, although each value alone is allowed."""
+    columns = {"text-column": config.text_column, "label-column": config.label_column}
+    if config.text_pair_column:
+        columns["text-pair-column"] = config.text_pair_column
+    for column in dict.fromkeys(columns.values()):
+        names = [name for name, value in columns.items() if value == column]
+        if len(names) > 1:
+            fault = f"{' and '.join(names)} are both {column!r}: name different columns"
+            yield set(names), fault
+    parts = config.gradient_accumulation_steps * max(1, config.processes_per_host)
+    if parts > config.batch_size:
+        yield (
+            {"batch-size", "gradient-accumulation-steps", "processes-per-host"},
+            f"batch-size={config.batch_size} cannot be cut into {parts} parts "
+            "(gradient-accumulation-steps times processes-per-host): raise it, or lower these",
+        )
+    if config.lora_rank and config.model_name_or_path == SCRATCH:
+        yield (
+            {"lora-rank", "model-name-or-path"},
+            f"lora-rank={config.lora_rank} adapts a pretrained encoder, and model-name-or-path="
+            f"{SCRATCH} is none: leave one of them out",
+        )
+    if "lora-alpha" in given and "lora-rank" not in given:
+        yield {"lora-alpha"}, "lora-alpha does nothing without lora-rank: give both or neither"
+
+
 def as_hyperparameters(config: TrainingConfig) -> dict[str, str]:
     """The reverse of ``parse_hyperparameters``, for the record in the model artifact."""
     return {
-        field.name.replace("_", "-"): ",".join(value) if isinstance(value, tuple) else str(value)
+        field.name.replace("_", "-"): _as_text(getattr(config, field.name))
         for field in dataclasses.fields(config)
-        for value in [getattr(config, field.name)]
     }
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
