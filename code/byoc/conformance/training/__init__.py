@@ -1,0 +1,1 @@
+"""Clauses T01 to T19: the training image."""

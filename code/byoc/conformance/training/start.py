@@ -1,0 +1,92 @@
+"""How the image starts: T01 to T03."""
+
+from __future__ import annotations
+
+from byoc.conformance.clauses import clause
+from byoc.conformance.contents import under_opt_ml
+from byoc.conformance.image import Image
+from byoc.conformance.job import Setting, first_run, lay_out, run
+from byoc.conformance.outcome import Findings
+from byoc.conformance.training.judging import (
+    expect_same_metrics,
+    expect_success,
+    need_data,
+)
+from byoc.conformance.training.stopped import stopped_run
+
+_SHELLS = ("sh", "bash", "dash", "ash")
+
+
+@clause("T01")
+def trains_with_and_without_a_command(image: Image) -> str:
+    """`docker run IMAGE train` trains, and so does no command; overridden ones run.
+
+    How: one job with the command `train`, one with none, one with the entry point replaced by
+    `bash -c 'exec train'`; and a bare `bash -c`.
+    Remedy: put a program named train on PATH, name it in CMD (SDK v3's local mode passes no
+    command), and set no ENTRYPOINT that swallows other commands.
+    AWS: How Amazon SageMaker AI runs your training image
+    """
+    findings = Findings()
+    word = run(image, lay_out(image), Setting(("bash", "-c", "echo $0 runs")), 60)
+    findings.expect(
+        word.code == 0 and "bash runs" in word.stdout,
+        f"bash -c: exit {word.code}: {word.cause}",
+        "bash -c runs",
+    )
+    need_data(image)
+    first = first_run(image)
+    expect_success(findings, first, "train")
+    bare = run(image, lay_out(image), Setting(None))
+    expect_success(findings, bare, "no command")
+    expect_same_metrics(findings, image, bare, first, "no command")
+    replaced = Setting(("exec train",), entrypoint=("bash", "-c"))
+    expect_success(findings, run(image, lay_out(image), replaced), "entry point bash -c")
+    return findings.seen()
+
+
+@clause("T02")
+def first_process_takes_signals(image: Image) -> str:
+    """Entry point in exec form; PID 1 trains, or passes signals on to what does.
+
+    How: ENTRYPOINT and CMD are looked at; PID 1 of a running job is named, and SIGTERM to it must
+    end the job before SIGKILL does.
+    Remedy: write ENTRYPOINT and CMD as JSON lists, and end a start script with `exec`.
+    AWS: How Amazon SageMaker AI runs your training image
+    """
+    findings = Findings()
+    for name in ("Entrypoint", "Cmd"):
+        words = image.config.get(name) or []
+        is_shell = len(words) > 1 and words[0].split("/")[-1] in _SHELLS and words[1] == "-c"
+        findings.expect(not is_shell, f"{name} is in shell form: {' '.join(words)}")
+    findings.note(f"CMD {image.config.get('Cmd')}, ENTRYPOINT {image.config.get('Entrypoint')}")
+    if not image.workload.is_given:
+        findings.note("signals not tried: no channel given")
+        return findings.seen()
+    stopped = stopped_run(image)
+    findings.expect(
+        stopped.ended.code != 137,
+        f"SIGTERM did not end PID 1 ({stopped.first_process}): it had to be killed",
+        f"PID 1 is {stopped.first_process!r}, and SIGTERM ended it",
+    )
+    return findings.seen()
+
+
+@clause("T03")
+def nothing_needed_under_opt_ml(image: Image) -> str:
+    """Nothing that the program needs lies under /opt/ml, over which SageMaker mounts.
+
+    How: the image's files under /opt/ml are listed; jobs run with /opt/ml mounted over.
+    Remedy: install the program elsewhere, for example under /opt/program.
+    AWS: How Amazon SageMaker AI provides training information
+    """
+    findings = Findings()
+    below = under_opt_ml(image)
+    if image.workload.is_given:
+        expect_success(findings, first_run(image), "with /opt/ml mounted over")
+        if below:
+            findings.note(f"{len(below)} files under /opt/ml are hidden, and not missed")
+    else:
+        findings.expect(not below, f"/{below[0] if below else ''} would be hidden")
+    findings.note(f"{len(below)} files under /opt/ml in the image")
+    return findings.seen()
