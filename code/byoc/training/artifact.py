@@ -53,14 +53,14 @@ def write_results(
 
 
 def _write_predictions(path: Path, splits: Splits, split: str, rows: list[list[float]]) -> None:
-    names = dict(zip(splits.labels, splits.names, strict=True))
-    table = splits.tables[split]
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(("text", "label", "prediction", "score"))
-        for text, label, scores in zip(table.texts, table.labels, rows, strict=True):
-            best = max(range(len(scores)), key=scores.__getitem__)
-            writer.writerow((text, names[label], splits.names[best], f"{scores[best]:.6f}"))
+        for example, scores in zip(splits.examples(split), rows, strict=True):
+            best, names = max(range(len(scores)), key=scores.__getitem__), splits.names
+            writer.writerow(
+                (example.text, names[example.label], names[best], f"{scores[best]:.6f}")
+            )
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -1,124 +1,166 @@
-"""Texts to batches: tokenized once, padded to the longest of each batch, batched by length."""
+"""Token ids to batches: of similar lengths, padded to the longest of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as lightning
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from byoc.training.config import TrainingConfig
-from byoc.training.tables import Table
+from byoc.training.tokens import Tokens
 
-Example = dict[str, Any]
-"""``input_ids`` (list of token ids) and ``label`` (class number)"""
+Batch = dict[str, Any]
+"""``input_ids``, ``attention_mask`` and, for sentence pairs, ``token_type_ids`` [rows, longest];
+``labels`` [rows], -100 where a row stands in for none; ``rows``: real rows of the whole optimizer
+step, over all its micro-batches and processes."""
+
+Rows = npt.NDArray[np.int64]
 
 POOL = 50
-"""Batches in a pool sorted by length: 0.96 of the computed tokens are real on CoLA, batch 32."""
+"""Batches in a pool sorted by length."""
+IGNORED = -100
+"""The label that torch's cross entropy leaves out."""
 
 
-class LengthBuckets(Sampler[list[int]]):
-    """Batches of similar lengths in a random order that a seed fixes.
+def global_batches(
+    lengths: npt.NDArray[np.int32], batch_size: int, seed: int, epoch: int
+) -> list[Rows]:
+    """The rows of each optimizer step of an epoch: similar lengths in a random order.
 
     All rows are shuffled, cut into pools of ``POOL`` batches, each pool sorted by length and cut
-    into batches, and the batches of all pools shuffled. Every epoch has an order of its own.
+    into batches, and the batches of all pools shuffled. One batch may be smaller than
+    ``batch_size``; within each, rows go from short to long.
     """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths = lengths
-        self._batch_size = batch_size
-        self._seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return -(-len(self._lengths) // self._batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.epoch)
-        self.epoch += 1
-        order = torch.randperm(len(self._lengths), generator=generator).tolist()
-        size, batches = self._batch_size, []
-        for start in range(0, len(order), size * POOL):
-            pool = sorted(order[start : start + size * POOL], key=lambda row: self._lengths[row])
-            batches += [pool[first : first + size] for first in range(0, len(pool), size)]
-        for number in torch.randperm(len(batches), generator=generator).tolist():
-            yield batches[number]
+    random = np.random.default_rng((seed, epoch))
+    order = random.permutation(len(lengths))
+    batches: list[Rows] = []
+    for start in range(0, len(order), batch_size * POOL):
+        pool = order[start : start + batch_size * POOL]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
+    return [batches[number] for number in random.permutation(len(batches))]
 
 
-class Collate:
-    """Pads a batch to its longest member (a class, so that worker processes can receive it)."""
+@dataclass(frozen=True)
+class Share:
+    """The rows of one micro-batch of one process; ``total``: rows of the whole optimizer step."""
 
-    def __init__(self, pad_token_id: int) -> None:
+    rows: Rows
+    total: int
+
+
+def shares(batches: Sequence[Rows], rank: int, world: int, micro_batches: int) -> Iterator[Share]:
+    """What process ``rank`` of ``world`` computes, ``micro_batches`` to each optimizer step.
+
+    Every cut takes rows at equal distances of the sorted batch, so that all have about the same
+    padding. A share may be empty.
+    """
+    for batch in batches:
+        for micro_batch in range(micro_batches):
+            start = rank * micro_batches + micro_batch
+            yield Share(batch[start :: world * micro_batches], len(batch))
+
+
+class Batches(Dataset[Batch]):
+    """Shares to padded batches (a class, so that loader processes can receive it)."""
+
+    def __init__(self, tokens: Tokens, pad_token_id: int) -> None:
+        self._tokens = tokens
         self._pad = pad_token_id
 
-    def __call__(self, examples: list[Example]) -> dict[str, torch.Tensor]:
-        """``input_ids`` and ``attention_mask`` [batch, longest], ``labels`` [batch]."""
-        longest = max(len(example["input_ids"]) for example in examples)
-        ids = torch.full((len(examples), longest), self._pad, dtype=torch.long)
-        mask = torch.zeros((len(examples), longest), dtype=torch.long)
-        for row, example in enumerate(examples):
-            length = len(example["input_ids"])
-            ids[row, :length] = torch.tensor(example["input_ids"])
-            mask[row, :length] = 1
-        labels = torch.tensor([example["label"] for example in examples])
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    def __getitem__(self, share: Share) -> Batch:
+        # The collective operations of a step want every process: one without rows has a row that
+        # counts for nothing.
+        rows = share.rows if len(share.rows) else np.zeros(1, np.int64)
+        lengths = self._tokens.lengths[rows]
+        mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+        batch = {
+            "input_ids": torch.from_numpy(self._padded(self._tokens.ids, rows, self._pad)),
+            "attention_mask": torch.from_numpy(mask),
+            "labels": torch.from_numpy(
+                self._tokens.labels[rows] if len(share.rows) else np.full(1, IGNORED)
+            ),
+            "rows": share.total,
+        }
+        if self._tokens.has_types:
+            batch["token_type_ids"] = torch.from_numpy(self._padded(self._tokens.types, rows, 0))
+        return batch
 
-
-def encode(table: Table, labels: Sequence[str], tokenizer: Any, max_length: int) -> list[Example]:
-    """Token ids of every text, cut at ``max_length`` tokens (special ones included)."""
-    numbers = {label: number for number, label in enumerate(labels)}
-    encoded = tokenizer(table.texts, truncation=True, max_length=max_length)["input_ids"]
-    # The tokenizer is saved with the model: its readers are to see the limit, not our state.
-    tokenizer.model_max_length = max_length
-    tokenizer.backend_tokenizer.no_truncation()
-    return [
-        {"input_ids": ids, "label": numbers[label]}
-        for ids, label in zip(encoded, table.labels, strict=True)
-    ]
+    def _padded(self, values: Callable[[int], Any], rows: Rows, pad: int) -> Rows:
+        """[rows, longest]"""
+        lengths = self._tokens.lengths[rows].tolist()
+        padded = np.full((len(rows), max(lengths)), pad, np.int64)
+        for line, row, length in zip(padded, rows.tolist(), lengths, strict=True):
+            line[:length] = values(row)
+        return padded
 
 
 class TextData(lightning.LightningDataModule):
-    """The splits of a job as batches."""
+    """The splits of a job as batches, as process ``rank`` of ``world`` sees them."""
 
     def __init__(
-        self, splits: dict[str, list[Example]], pad_token_id: int, config: TrainingConfig
+        self,
+        tokens: dict[str, Tokens],
+        pad_token_id: int,
+        config: TrainingConfig,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         super().__init__()
-        self.splits = splits
+        self.tokens = tokens
+        self.start = (0, 0)
+        """(epoch, optimizer steps of it) that are already done."""
+        self._pad = pad_token_id
         self._config = config
-        self._collate = Collate(pad_token_id)
+        self._rank, self._world = rank, world
 
-    def train_dataloader(self) -> DataLoader[Example]:
-        rows = self.splits["train"]
-        lengths = [len(row["input_ids"]) for row in rows]
-        buckets = LengthBuckets(lengths, self._config.batch_size, self._config.seed)
-        return self._loader(rows, buckets)
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps."""
+        return -(-len(self.tokens["train"]) // self._config.batch_size)
 
-    def val_dataloader(self) -> DataLoader[Example]:
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """The trainer's current epoch, without the steps that are done.
+
+        The order is a pure function of seed and epoch: `reload_dataloaders_every_n_epochs=1`.
+        """
+        epoch = self.trainer.current_epoch if self.trainer else self.start[0]
+        batches = global_batches(
+            self.tokens["train"].lengths, self._config.batch_size, self._config.seed, epoch
+        )
+        if epoch == self.start[0]:
+            batches = batches[self.start[1] :]
+        micro_batches = self._config.gradient_accumulation_steps
+        return self._loader("train", list(shares(batches, self._rank, self._world, micro_batches)))
+
+    def val_dataloader(self) -> DataLoader[Batch]:
         return self.ordered("validation")
 
-    def ordered(self, split: str) -> DataLoader[Example]:
-        """A split by length, longest first: the least padding, and out of memory at once or never.
+    def ordered(self, split: str) -> DataLoader[Batch]:
+        """This process's share of a split by length, longest first: the least padding, and out of
+        memory at once or never.
 
         ``order(split)`` gives the rows' places.
         """
         order, size = self.order(split), self._config.batch_size
-        batches = [order[start : start + size] for start in range(0, len(order), size)]
-        return self._loader(self.splits[split], batches)
+        rows = [order[first : first + size] for first in range(0, len(order), size)]
+        return self._loader(split, [Share(batch, len(batch)) for batch in rows])
 
-    def order(self, split: str) -> list[int]:
-        rows = self.splits[split]
-        return sorted(range(len(rows)), key=lambda row: -len(rows[row]["input_ids"]))
+    def order(self, split: str) -> Rows:
+        """Rows by length, longest first; of them this process's share."""
+        lengths = self.tokens[split].lengths
+        return np.argsort(-lengths, kind="stable")[self._rank :: self._world]
 
-    def _loader(self, rows: list[Example], batches: Any) -> DataLoader[Example]:
-        workers = self._config.num_workers
+    def _loader(self, split: str, found: list[Share]) -> DataLoader[Batch]:
         return DataLoader(
-            rows,  # type: ignore[arg-type]  # a list is a map-style dataset
-            batch_sampler=batches,
-            collate_fn=self._collate,
-            num_workers=workers,
-            persistent_workers=workers > 0,
+            Batches(self.tokens[split], self._pad),
+            sampler=found,  # a share is this data set's index
+            batch_size=None,
+            num_workers=self._config.num_workers,
             pin_memory=torch.cuda.is_available(),
         )

@@ -1,25 +1,31 @@
-"""Finds the model to start from: the model channel, a folder, the Hub, or scratch."""
+"""Finds the model to start from: the model channel, a folder, the Hub, or scratch.
+
+Libraries are imported where they are used: what can be told without them is told at once.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    DistilBertForSequenceClassification,
-    set_seed,
-)
-
 from byoc import contract
 from byoc.training.config import SCRATCH, TrainingConfig
-from byoc.training.faults import TrainingFault
+from byoc.training.faults import TrainingFault, reason
 
 HUB_TIMEOUT = 10.0
 """Seconds that one question to the Hub may take."""
+
+_OFFSET_POSITIONS = {"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"} | {
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "mpnet",
+    "xmod",
+}
+"""Model types whose positions start after the padding token's number, not at 0."""
 
 
 def source(config: TrainingConfig) -> str:
@@ -41,13 +47,40 @@ def source(config: TrainingConfig) -> str:
     return name
 
 
-def load(
-    found: str, config: TrainingConfig, texts: Sequence[str], names: Sequence[str]
-) -> tuple[Any, Any]:
-    """(tokenizer, model with a classification head for ``names``); weights seeded.
+def tokenizer(found: str, config: TrainingConfig, texts: Iterable[str]) -> Any:  # noqa: ARG001
+    """The tokenizer of ``found``; for ``scratch`` one that is learned from ``texts``.
+
+    Raises ``TrainingFault`` where it cannot be read, or is none for training an encoder.
+    """
+    if found == SCRATCH:
+        from byoc.training.scratch import learn_tokenizer
+
+        return learn_tokenizer(texts)
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(found)
+    except Exception as error:  # transformers raises nearly anything for a broken folder
+        raise TrainingFault(f"cannot load the model {found}: {reason(error)}") from error
+    if loaded.pad_token_id is None:
+        raise TrainingFault(f"the tokenizer of {found} has no padding token: not an encoder's")
+    if not loaded.is_fast:
+        raise TrainingFault(
+            f"the tokenizer of {found} has no tokenizer.json, and none can be made of its files: "
+            "save one with save_pretrained of a fast tokenizer"
+        )
+    if not _has_types(_shape(found)):
+        without_types(loaded)
+    return loaded
+
+
+def model(found: str, config: TrainingConfig, tokenizer: Any, names: Sequence[str]) -> Any:
+    """The encoder with a classification head for ``names``; weights seeded, ready to be trained.
 
     Raises ``TrainingFault`` where the source cannot be read as a safetensors encoder.
     """
+    from transformers import AutoModelForSequenceClassification, set_seed
+
     labels = {
         "num_labels": len(names),
         "id2label": dict(enumerate(names)),
@@ -55,30 +88,52 @@ def load(
     }
     set_seed(config.seed)
     if found == SCRATCH:
-        from byoc.training.scratch import learn_tokenizer, tiny_config
+        from byoc.training.scratch import tiny_model
 
-        tokenizer = learn_tokenizer(texts)
-        shape = tiny_config(tokenizer)
-        shape.id2label, shape.label2id = labels["id2label"], labels["label2id"]
-        return tokenizer, DistilBertForSequenceClassification(shape)
+        return tiny_model(tokenizer, labels)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(found)
         # Safetensors only: a pickle in a model runs whatever it says.
-        model = AutoModelForSequenceClassification.from_pretrained(
+        loaded = AutoModelForSequenceClassification.from_pretrained(
             found, use_safetensors=True, ignore_mismatched_sizes=True, **labels
         )
     except Exception as error:  # transformers raises nearly anything for a broken folder
-        raise TrainingFault(f"cannot load the model {found}: {_first_line(error)}") from error
-    if tokenizer.pad_token_id is None:
-        raise TrainingFault(f"the tokenizer of {found} has no padding token: not an encoder's")
+        raise TrainingFault(f"cannot load the model {found}: {reason(error)}") from error
     # from_pretrained gives evaluation mode, and Lightning keeps it: training without dropout.
-    return tokenizer, model.float().train()
+    return loaded.float().train()
 
 
-def longest(tokenizer: Any, model: Any, max_length: int) -> int:
-    """``max-length``, or less where the encoder has fewer positions."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    return min(max_length, int(tokenizer.model_max_length), positions or max_length)
+def longest(found: str, tokenizer: Any, max_length: int) -> int:
+    """``max-length`` in tokens, or less where the encoder has fewer positions."""
+    shape = {} if found == SCRATCH else _shape(found)
+    positions = shape.get("max_position_embeddings") or max_length
+    if shape.get("model_type") in _OFFSET_POSITIONS:
+        positions -= int(tokenizer.pad_token_id) + 1
+    return min(max_length, int(tokenizer.model_max_length), positions)
+
+
+def without_types(tokenizer: Any) -> None:
+    """Token types are no input of the model: not here, nor where the saved tokenizer is read."""
+    names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names
+
+
+def _has_types(shape: dict[str, Any]) -> bool:
+    """Whether a model tells the two texts of a pair apart by token types.
+
+    DistilBERT has BERT's tokenizer but no token types, and RoBERTa only one of them.
+    """
+    return shape.get("type_vocab_size", 0) > 1 or shape.get("model_type") == "xlnet"
+
+
+def _shape(found: str) -> dict[str, Any]:
+    """config.json."""
+    path = Path(found) / "config.json"
+    if not path.is_file():
+        from huggingface_hub import hf_hub_download
+
+        path = Path(hf_hub_download(found, "config.json"))
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def _model_folder(directory: Path) -> Path:
@@ -118,8 +173,3 @@ def _ask_hub(name: str) -> None:
             f"({type(error).__name__}); give a model channel, a folder, or "
             "model-name-or-path=scratch"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
-from transformers import DistilBertConfig
-from transformers.models.bert.tokenization_bert import BertTokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCABULARY = 8000
@@ -18,8 +16,13 @@ _LONGEST_PART = 6
 _LONGEST_ENDING = 3
 
 
-def learn_tokenizer(texts: Sequence[str]) -> Any:
-    """A lower-casing WordPiece tokenizer with BERT's special tokens, learned from ``texts``."""
+def learn_tokenizer(texts: Iterable[str]) -> Any:
+    """A lower-casing WordPiece tokenizer with BERT's special tokens, learned from ``texts``.
+
+    The texts are read once, and only their words are counted, not held.
+    """
+    from transformers.models.bert.tokenization_bert import BertTokenizer
+
     normalizer = normalizers.BertNormalizer(lowercase=True)
     splitter = pre_tokenizers.BertPreTokenizer()
     words = Counter(
@@ -37,7 +40,11 @@ def learn_tokenizer(texts: Sequence[str]) -> Any:
         special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
     )
     tokenizer.decoder = decoders.WordPiece()
-    return BertTokenizer(tokenizer_object=tokenizer, model_max_length=POSITIONS)
+    return BertTokenizer(
+        tokenizer_object=tokenizer,
+        model_max_length=POSITIONS,
+        model_input_names=["input_ids", "attention_mask"],  # DistilBERT has no token types
+    )
 
 
 def _vocabulary(words: Counter[str]) -> list[str]:
@@ -80,9 +87,14 @@ def _ranked(counts: Counter[str]) -> list[str]:
     return sorted(counts, key=lambda piece: (-counts[piece], piece))
 
 
-def tiny_config(tokenizer: Any) -> Any:
-    """DistilBERT's shape in small: 2 layers of width 128."""
-    return DistilBertConfig(
+def tiny_model(tokenizer: Any, labels: dict[str, Any]) -> Any:
+    """DistilBERT in small, with random weights: 2 layers of width 128.
+
+    ``labels``: the configuration's fields that name the classes.
+    """
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    shape = DistilBertConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=POSITIONS,
         n_layers=2,
@@ -96,4 +108,6 @@ def tiny_config(tokenizer: Any) -> Any:
         # BERT's own 0.02 suits width 768; so narrow a model starts from it too slowly.
         initializer_range=0.06,
         pad_token_id=tokenizer.pad_token_id,
+        **labels,
     )
+    return DistilBertForSequenceClassification(shape)

@@ -1,4 +1,4 @@
-"""Reads a channel's tables: .tsv, .csv, .jsonl and .parquet files, nested or not.
+"""A channel as one table of texts and labels, read anew whenever its rows are wanted.
 
 A table has a text column and a label column, named in a header; CoLA's own raw form (four columns
 of tab-separated text: source, label, mark, sentence; no header) is recognized. Labels are kept as
@@ -7,68 +7,94 @@ strings: ``1``, ``1.0`` in a parquet file of floats and ``true`` are the file's 
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import repeat
 from pathlib import Path
+from typing import NamedTuple
 
 from byoc.training.faults import TrainingFault
+from byoc.training.readers import READERS, Block, Columns, blocks, is_raw_cola
 
-Row = tuple[int, str | None, str | None]
-"""(line or row number from 1, text, label)"""
+MOST_LABELS = 1000
+
+
+class Row(NamedTuple):
+    text: str
+    pair: str | None
+    label: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """Texts and their labels, in the order of the files' names and of their rows."""
+    """Files in the order of their names; what one reading of them told is kept, not the texts.
 
-    texts: list[str]
+    ``labels`` by first appearance, ``numbers`` the place in it of each row's label, ``digest`` of
+    all rows in their order.
+    """
+
+    files: tuple[Path, ...]
+    columns: Columns
     labels: list[str]
+    numbers: array[int]
+    digest: bytes
     is_raw_cola: bool = False
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.numbers)
 
+    def rows(self) -> Iterator[Row]:
+        """Reads the files again.
 
-@dataclass(frozen=True)
-class Columns:
-    text: str
-    label: str
+        Raises ``TrainingFault`` where they are not what they were.
+        """
+        for path in self.files:
+            for block in blocks(path, self.columns):
+                texts, pairs, labels = _checked(path, block)
+                yield from map(Row, texts, pairs or repeat(None), labels)
+
+    def counts(self) -> dict[str, int]:
+        """Rows by label."""
+        return {label: self.numbers.count(place) for place, label in enumerate(self.labels)}
 
 
 def read_channel(directory: Path, columns: Columns) -> Table:
-    """All tables under ``directory``, as one.
+    """All tables under ``directory``, as one; every row is looked at.
 
     Raises ``TrainingFault`` that names the channel, the file and, where there is one, the line.
     """
     channel = directory.name
     if not directory.is_dir():
         raise TrainingFault(f"channel {channel} is missing: there is no folder {directory}")
-    files = [path for path in sorted(directory.rglob("*")) if _is_data(path, directory)]
+    files = tuple(path for path in sorted(directory.rglob("*")) if _is_data(path, directory))
     if not files:
         raise TrainingFault(
-            f"channel {channel} holds no table: put {', '.join(_READERS)} files in {directory}"
+            f"channel {channel} holds no table: put {', '.join(READERS)} files in {directory}"
         )
-    texts: list[str] = []
-    labels: list[str] = []
-    raw_cola = True
+    labels: dict[str, int] = {}
+    numbers, digest = array("H"), _Digest()
     for path in files:
-        rows, is_raw_cola = _read_file(path, columns)
-        raw_cola &= is_raw_cola
-        for number, text, label in rows:
-            if text is None or not text.strip():
-                raise TrainingFault(f"{path}, line {number}: the text is empty")
-            if label is None or not label.strip():
-                raise TrainingFault(f"{path}, line {number}: the label is missing")
-            texts.append(text)
-            labels.append(label.strip())
-    return Table(texts, labels, raw_cola)
+        before = len(numbers)
+        for block in blocks(path, columns):
+            texts, pairs, names = _checked(path, block)
+            for name in names:
+                labels.setdefault(name, len(labels))
+            if len(labels) > MOST_LABELS:
+                raise TrainingFault(
+                    f"channel {channel} has more than {MOST_LABELS} different labels in its first "
+                    f"{len(numbers) + len(names)} rows: is label-column the right one?"
+                )
+            numbers.extend(map(labels.__getitem__, names))
+            digest.add(texts, pairs, names)
+        if len(numbers) == before:
+            raise TrainingFault(f"{path} has a header but no rows")
+    raw_cola = all(is_raw_cola(path, columns) for path in files)
+    return Table(files, columns, list(labels), numbers, digest.digest(), raw_cola)
 
 
-def label_set(labels: Sequence[str]) -> list[str]:
+def label_set(labels: Iterable[str]) -> list[str]:
     """The distinct labels in a stable order: by number where all are numbers, else by name."""
     distinct = set(labels)
     try:
@@ -89,7 +115,7 @@ def check_labels(train: Table, others: dict[str, Table]) -> list[str]:
             f"channel train has one class only, {known[0]!r} in all {len(train)} rows: "
             "a classifier needs at least two"
         )
-    if len(known) > 1000 or len(known) == len(train):
+    if len(known) == len(train):
         raise TrainingFault(
             f"channel train has {len(known)} different labels in {len(train)} rows: "
             "is label-column the right one?"
@@ -104,164 +130,82 @@ def check_labels(train: Table, others: dict[str, Table]) -> list[str]:
     return known
 
 
-def split(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
-    """Training and validation parts, the latter with ``fraction`` of each class (at least one row).
+def held_out(table: Table, fraction: float, seed: int) -> bytearray:
+    """1 for each row that goes to validation: ``fraction`` of each class, at least one row of it.
 
-    Raises ``TrainingFault`` where a class has one row only.
+    The rows of a class are drawn in one pass over them, each with the chance that is left (Knuth's
+    algorithm S), so that nothing but this mask is held. Raises ``TrainingFault`` where a class has
+    one row only.
     """
     from random import Random
 
-    rare = [label for label, count in Counter(table.labels).items() if count < 2]
-    if rare:
+    left = list(table.counts().values())
+    if 1 in left:
         raise TrainingFault(
-            f"label {rare[0]!r} has one row only: no validation rows can be split off; "
-            "give a validation channel or more rows"
+            f"label {table.labels[left.index(1)]!r} has one row only: no validation rows can be "
+            "split off; give a validation channel or more rows"
         )
-    held_out: set[int] = set()
-    random = Random(seed)  # noqa: S311
-    for label in label_set(table.labels):
-        rows = [row for row, found in enumerate(table.labels) if found == label]
-        random.shuffle(rows)
-        held_out.update(rows[: min(len(rows) - 1, max(1, round(len(rows) * fraction)))])
-    kept = [row for row in range(len(table)) if row not in held_out]
-    return _rows(table, kept), _rows(table, sorted(held_out))
-
-
-def _rows(table: Table, rows: list[int]) -> Table:
-    texts, labels = [table.texts[row] for row in rows], [table.labels[row] for row in rows]
-    return Table(texts, labels, table.is_raw_cola)
+    wanted = [min(count - 1, max(1, round(count * fraction))) for count in left]
+    mask = bytearray(len(table))
+    random = Random(seed).random  # noqa: S311
+    for row, label in enumerate(table.numbers):
+        if random() * left[label] < wanted[label]:
+            mask[row] = 1
+            wanted[label] -= 1
+        left[label] -= 1
+    return mask
 
 
 def _is_data(path: Path, root: Path) -> bool:
     hidden = any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
-    return not hidden and path.is_file() and path.suffix.lower() in _READERS
+    return not hidden and path.is_file() and path.suffix.lower() in READERS
 
 
-def _read_file(path: Path, columns: Columns) -> tuple[list[Row], bool]:
-    """The file's rows, and whether it is in CoLA's raw form."""
-    if path.stat().st_size == 0:
-        raise TrainingFault(f"{path} is empty")
-    suffix = path.suffix.lower()
-    if suffix == ".tsv":
-        text = _text(path)
-        first = text.split("\n", 1)[0].split("\t")
-        if columns.text not in first and len(first) == 4 and first[1] in ("0", "1"):
-            return _read_raw_cola(path, text), True
-    rows = list(_READERS[suffix](path, columns))
-    if not rows:
-        raise TrainingFault(f"{path} has a header but no rows")
-    return rows, False
+def _checked(path: Path, block: Block) -> tuple[list[str], list[str] | None, list[str]]:
+    """Texts, pairs and labels, none of them missing or blank, and all of them text."""
+    texts = _present(path, block, block.texts, "the text is empty")
+    labels = _present(path, block, block.labels, "the label is missing")
+    if block.pairs is None:
+        return texts, None, list(map(str.strip, labels))
+    pairs = _present(path, block, block.pairs, "the text pair is empty")
+    return texts, pairs, list(map(str.strip, labels))
 
 
-def _text(path: Path) -> str:
-    """The file as text; raises ``TrainingFault`` with the line that is not UTF-8."""
-    content = path.read_bytes()
+def _present(path: Path, block: Block, column: Sequence[str | None], missing: str) -> list[str]:
+    values = [value for value in column if value]
+    if len(values) < len(column) or not all(map(str.strip, values)):
+        bad = next(place for place, value in enumerate(column) if not (value or "").strip())
+        raise TrainingFault(f"{path}, line {block.numbers[bad]}: {missing}")
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        "".join(values).encode()
+    except UnicodeEncodeError:  # JSON may carry them ("\\ud800")
+        bad = next(place for place, value in enumerate(values) if not _is_unicode(value))
         raise TrainingFault(
-            f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8"
+            f"{path}, line {block.numbers[bad]}: half of a surrogate pair, which is no text"
         ) from None
-    if not text.strip():
-        raise TrainingFault(f"{path} is empty")
-    # Only \n and \r\n end a line: str.splitlines would also break at U+2028 and form feeds.
-    return text.replace("\r\n", "\n")
+    return values
 
 
-def _find(path: Path, columns: Columns, header: Sequence[str]) -> tuple[int, int]:
-    """Where the two columns stand in the header."""
-    for kind, name in (("text", columns.text), ("label", columns.label)):
-        if name not in header:
-            there = ", ".join(header[:20]) or "none"
-            raise TrainingFault(
-                f"{path} has no column {name!r}; there are {there} (set {kind}-column)"
-            )
-    return header.index(columns.text), header.index(columns.label)
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _cell(fields: Sequence[str], place: int) -> str | None:
-    return fields[place] if place < len(fields) else None
+class _Digest:
+    """Of columns that come in parts; where the parts end makes no difference.
 
+    Texts may hold any character, so that only their lengths tell where each ends.
+    """
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Non-empty lines with their numbers."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, line
+    def __init__(self) -> None:
+        self._columns = [(sha256(), sha256()) for _ in range(3)]
 
+    def add(self, *columns: Sequence[str] | None) -> None:
+        for (texts, lengths), column in zip(self._columns, columns, strict=True):
+            texts.update("".join(column or ()).encode())
+            lengths.update(array("L", map(len, column or ())).tobytes())
 
-def _read_raw_cola(path: Path, text: str) -> list[Row]:
-    rows: list[Row] = []
-    for number, line in _lines(text):
-        fields = line.split("\t")
-        if len(fields) != 4:
-            raise TrainingFault(
-                f"{path}, line {number}: {len(fields)} columns where CoLA's raw form has 4"
-            )
-        rows.append((number, fields[3], fields[1]))
-    return rows
-
-
-def _read_tsv(path: Path, columns: Columns) -> Iterator[Row]:
-    """Quotes are literal in tab-separated text: CoLA's sentences hold lone ones."""
-    lines = _lines(_text(path))
-    text, label = _find(path, columns, next(lines)[1].split("\t"))
-    for number, line in lines:
-        fields = line.split("\t")
-        yield number, _cell(fields, text), _cell(fields, label)
-
-
-def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-    try:
-        text, label = _find(path, columns, next(reader))
-        for fields in reader:
-            if fields:
-                yield reader.line_num, _cell(fields, text), _cell(fields, label)
-    except csv.Error as error:
-        raise TrainingFault(f"{path}, line {reader.line_num}: not CSV: {error}") from None
-
-
-def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
-    for number, line in _lines(_text(path)):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise TrainingFault(f"{path}, line {number}: not JSON: {error}") from None
-        if not isinstance(record, dict):
-            raise TrainingFault(f"{path}, line {number}: not a JSON object")
-        if number == 1:
-            _find(path, columns, list(record))
-        yield number, _string(record.get(columns.text)), _string(record.get(columns.label))
-
-
-def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path)
-    except pyarrow.ArrowException as error:
-        raise TrainingFault(f"{path} is not a parquet file: {str(error).splitlines()[0]}") from None
-    _find(path, columns, table.column_names)
-    pairs = zip(table[columns.text].to_pylist(), table[columns.label].to_pylist(), strict=True)
-    for number, (text, label) in enumerate(pairs, start=1):
-        yield number, _string(text), _string(label)
-
-
-def _string(value: object) -> str | None:
-    """A label may be a number or a string; 1.0 is the label 1."""
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-_READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
-    ".tsv": _read_tsv,
-    ".csv": _read_csv,
-    ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
-}
+    def digest(self) -> bytes:
+        whole = sha256()
+        for texts, lengths in self._columns:
+            whole.update(texts.digest() + lengths.digest())
+        return whole.digest()
