@@ -33,22 +33,6 @@ def configure(tree: Path, **hyperparameters: str) -> None:
     path.write_text(json.dumps({**EMBEDDED_HYPERPARAMETERS, **names}))
 
 
-def script_mode(tree: Path, text: str) -> None:
-    source = tree / "source"
-    source.mkdir()
-    (source / "mine.py").write_text(text)
-    path = tree / "input" / "config" / "hyperparameters.json"
-    path.write_text(
-        json.dumps(
-            {
-                "sagemaker_program": '"mine.py"',
-                "sagemaker_submit_directory": json.dumps(str(source)),
-                "any-name": "7",
-            }
-        )
-    )
-
-
 def start(tree: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "byoc.training.main"],
@@ -159,42 +143,3 @@ def test_an_unwritable_model_folder_is_told_before_training(tree: Path) -> None:
     code, output, errors = finish(start(tree))
     assert (code, output) == (1, "")
     assert errors.startswith(f"train: cannot write to {tree / 'model'}")
-
-
-def test_script_mode_runs_the_user_s_script_with_all_hyperparameters(tree: Path) -> None:
-    script_mode(
-        tree,
-        "import os, sys\n"
-        "path = os.path.join(os.environ['SM_MODEL_DIR'], 'arguments')\n"
-        "os.makedirs(os.path.dirname(path), exist_ok=True)\n"
-        "open(path, 'w').write(' '.join(sys.argv[1:]) + ' ' + os.environ['SM_HP_ANY-NAME'])\n",
-    )
-    code, _, errors = finish(start(tree))
-    assert code == 0, errors
-    assert (tree / "model" / "arguments").read_text() == "--any-name 7 7"
-
-
-def test_a_script_that_fails_fails_the_job(tree: Path) -> None:
-    script_mode(tree, "raise SystemExit(3)\n")
-    code, _, errors = finish(start(tree))
-    assert code == 1
-    assert "train: mine.py failed with exit code" in errors
-    assert (tree / "output" / "failure").read_text().startswith("mine.py failed with exit code")
-
-
-def test_sigterm_reaches_the_user_s_script(tree: Path) -> None:
-    script_mode(
-        tree,
-        "import pathlib, signal, sys\n"
-        "def stop(*_):\n"
-        "    pathlib.Path(sys.argv[0] + '.stopped').write_text('')\n"
-        "    sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, stop)\n"
-        "print('ready', flush=True)\n"
-        "signal.pause()\n",
-    )
-    process = start(tree)
-    read_until(process, "ready")
-    process.send_signal(signal.SIGTERM)
-    assert finish(process)[0] == 143
-    assert list((tree / "code").glob("*.stopped"))

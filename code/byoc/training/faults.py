@@ -11,6 +11,10 @@ class LostPeerError(TrainingFault):
     """Another of the processes that train together has gone: not this one's own fault."""
 
 
+class ToldFault(TrainingFault):
+    """The user's script has written output/failure itself: that text stays."""
+
+
 class StoppedError(BaseException):
     """The job was told to stop (SIGTERM).
 

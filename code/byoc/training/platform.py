@@ -1,4 +1,4 @@
-"""What `sagemaker-training` gives: the SM_* environment, and script mode."""
+"""What `sagemaker-training` gives: the SM_* environment."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ import atexit
 import json
 import logging
 import os
-import signal
 import socket
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from byoc import contract
-from byoc.training.config import plain
 from byoc.training.faults import TrainingFault
-
-GRACE_SECONDS = 100
-"""How long a user's script may go on after SIGTERM; SageMaker itself kills after 120 s."""
 
 
 def read_hyperparameters() -> dict[str, object]:
@@ -26,12 +21,6 @@ def read_hyperparameters() -> dict[str, object]:
     if not isinstance(found, dict):
         raise TrainingFault(f"{contract.config_file('hyperparameters.json')} is not a JSON object")
     return found
-
-
-def script(hyperparameters: dict[str, object]) -> str | None:
-    """The user's own entry script, where script mode is asked for."""
-    name = hyperparameters.get("sagemaker_program") or os.environ.get("SAGEMAKER_PROGRAM")
-    return plain(name) if name else None
 
 
 def environment() -> Any:
@@ -52,7 +41,13 @@ def environment() -> Any:
     except KeyError as error:
         place = contract.config_file("resourceconfig.json")
         raise TrainingFault(f"{place} has no {error.args[0]}") from error
-    toolkit.write_env_vars(found.to_env_vars())
+    try:
+        toolkit.write_env_vars(found.to_env_vars())
+    except ValueError as error:  # an equals sign in a name, a zero byte in a value
+        raise TrainingFault(
+            "hyperparameters or channels: a name or value cannot be part of an environment "
+            f"variable (SM_HP_…, SM_CHANNEL_…): {error}"
+        ) from error
     return found
 
 
@@ -67,7 +62,7 @@ def _stand_in_for_missing_files(toolkit: Any) -> None:
         "hyperparameters.json": ("hyperparameters_file_dir", {}),
     }
     for name, (variable, content) in stand_ins.items():
-        if contract.config_file(name).is_file():
+        if contract.read_config(name) is not None:  # names the file where it is not JSON
             continue
         with tempfile.NamedTemporaryFile("w", prefix=name, delete=False) as stream:
             json.dump(content, stream)
@@ -76,45 +71,3 @@ def _stand_in_for_missing_files(toolkit: Any) -> None:
         if content is one_host:
             # Nothing says that this host's name resolves: the toolkit is not to wait for it.
             os.environ.setdefault("SM_STUDIO_LOCAL_MODE", "true")
-
-
-def run_script(found: Any) -> None:
-    """Runs the user's script with all hyperparameters as arguments, and waits for it.
-
-    Raises ``TrainingFault`` where it fails.
-    """
-    from sagemaker_training import entry_point, errors
-
-    try:
-        entry_point.run(
-            uri=found.module_dir,
-            user_entry_point=found.user_entry_point,
-            args=found.to_cmd_args(),
-            env_vars=found.to_env_vars(),
-        )
-    except errors._CalledProcessError as error:
-        raise TrainingFault(
-            f"{found.user_entry_point} failed with exit code {error.return_code}"
-        ) from error
-    except (errors.ClientError, OSError, ValueError) as error:
-        raise TrainingFault(f"cannot run {found.user_entry_point}: {error}") from error
-
-
-def forward_stop() -> None:
-    """Passes SIGTERM on to the user's processes, and ends them for good when grace is over."""
-    import psutil
-
-    children = psutil.Process().children(recursive=True)
-
-    def end(*_: object) -> None:
-        for child in children:
-            if child.is_running():
-                child.kill()
-
-    signal.signal(signal.SIGALRM, end)
-    signal.alarm(GRACE_SECONDS)
-    for child in children:
-        try:
-            child.terminate()
-        except psutil.NoSuchProcess:
-            continue
