@@ -86,6 +86,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._remove_partial()
             save_file(tensors, partial, metadata)
+            partial.chmod(0o644)  # the library writes for the owner alone
             _to_disk(partial)
             partial.replace(path)
             _to_disk(self.folder)
@@ -156,7 +157,7 @@ def _digest(facts: str, tensors: Tensors) -> str:
     digest = hashlib.sha256(facts.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -170,4 +171,6 @@ def _to_disk(path: Path) -> None:
 
 
 def _place(facts: Mapping[str, Any]) -> str:
+    if facts.get("has_ended"):
+        return f"training had ended with epoch {facts['epoch']}"
     return f"epoch {facts['epoch'] + 1}, step {facts['step_in_epoch']}"

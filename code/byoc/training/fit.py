@@ -1,4 +1,4 @@
-"""Trains a classifier: a config in, metrics and a model artifact out."""
+"""Trains a classifier: a prepared job in, metrics and a model artifact out."""
 
 from __future__ import annotations
 
@@ -12,102 +12,156 @@ import transformers
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from byoc import contract
-from byoc.training import artifact, encoder
-from byoc.training.config import SCRATCH, TrainingConfig
-from byoc.training.data import TextData, encode
+from byoc.training import adapt, artifact, encoder, resume
+from byoc.training.checkpoint import Checkpoints, is_wanted
+from byoc.training.config import SCRATCH
+from byoc.training.data import TextData
 from byoc.training.faults import StoppedError
 from byoc.training.model import Classifier, evaluate
-from byoc.training.progress import EpochReport, StopRequest
-from byoc.training.sources import Splits
+from byoc.training.place import Place
+from byoc.training.prepare import Prepared
+from byoc.training.progress import Progress
+from byoc.training.stopping import StopRequest
 
 Metrics = dict[str, float]
 
 
-def train(config: TrainingConfig, splits: Splits, stop: StopRequest) -> Metrics:
+def train(prepared: Prepared, stop: StopRequest, place: Place) -> Metrics:
     """Fits, restores the best epoch's weights, scores them and writes the model artifact.
 
-    Raises ``StoppedError`` after a stop that was asked for; the best model so far is then in the
-    artifact too. Raises ``TrainingFault`` for what the user can mend.
+    Goes on from the newest checkpoint of the same job. Every process of the job calls it; the
+    first one writes. Raises ``StoppedError`` after a stop that was asked for: the state is in a
+    checkpoint then, and the best model so far in the artifact. Raises ``TrainingFault`` for what
+    the user can mend.
     """
     _quiet()
-    found = encoder.source(config)
-    if found == SCRATCH:
-        # So small a model gains nothing from a second thread and, on a busy machine, waits for it.
-        torch.set_num_threads(1)
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
-    tokenizer, model = encoder.load(found, config, splits.tables["train"].texts, splits.names)
-    length = encoder.longest(tokenizer, model, config.max_length)
-    data = TextData(
-        {
-            name: encode(table, splits.labels, tokenizer, length)
-            for name, table in splits.tables.items()
-        },
-        tokenizer.pad_token_id,
+    config = prepared.config
+    _set_threads(prepared.source, place)
+    checkpoints = Checkpoints(contract.checkpoints_dir(), prepared.identity, config.checkpoint_keep)
+    state = place.first_says(checkpoints.newest() if place.is_first else None)
+    precision = state.facts["precision"] if state else _precision(config)
+    tokenizer = prepared.tokenizer()
+    model = encoder.model(prepared.source, config, tokenizer, prepared.names)
+    tokens = prepared.tokens()
+    data = TextData(tokens, tokenizer.pad_token_id, config, place.rank, place.world)
+    classifier = Classifier(
+        model,
         config,
+        total_steps=config.epochs * data.steps_per_epoch(),
+        class_counts=prepared.counts["train"],
+        world=place.world,
+        gather=place.gather,
+        precision=precision,
     )
-    print(_summary(found, model, splits), flush=True)
-    classifier, report = Classifier(model, config), EpochReport(config, stop)
-    stopped = _fit(config, classifier, data, report, stop)
-    if stopped and not report.steps:
-        raise StoppedError
-    if report.best_weights is not None:
-        model.load_state_dict(report.best_weights)
-    metrics = dict(report.best)
-    predictions = None if stopped else _score(classifier, data, metrics)
-    artifact.write(model, tokenizer, config, metrics, contract.model_dir())
-    artifact.write_results(metrics, splits, predictions, contract.output_data_dir())
+    progress = Progress(
+        config,
+        place,
+        stop,
+        checkpoints,
+        data.steps_per_epoch(),
+        saves_regularly=is_wanted(),
+    )
+    progress.precision = precision
+    if state is not None:
+        progress.restore(state, classifier)
+    if place.is_first:
+        print(_summary(prepared, classifier, precision, place), flush=True)
+    stopped = not _fit(classifier, data, progress, stop, place)
+    if not place.is_first:
+        place.wait()
+        if stopped:
+            raise StoppedError
+        return {}
+    _write(prepared, tokenizer, classifier, progress, stop)
+    place.wait()
     if stopped or stop.requested:
         raise StoppedError
-    return metrics
+    return progress.best
 
 
 def _fit(
-    config: TrainingConfig,
-    classifier: Classifier,
-    data: TextData,
-    report: EpochReport,
-    stop: StopRequest,
+    classifier: Classifier, data: TextData, progress: Progress, stop: StopRequest, place: Place
 ) -> bool:
-    """True where a stop cut training short."""
-    trainer = lightning.Trainer(
+    """False where a stop cut training short."""
+    trainer = _trainer(progress, place)
+    stop.defer()
+    try:
+        if place.any(stop.requested)[0]:
+            raise StoppedError
+        if progress.awaits_validation:
+            trainer.validate(classifier, data, verbose=False)
+            progress.finish_epoch(classifier)
+        if progress.has_ended:
+            return True
+        data.start = (progress.epoch, progress.step_in_epoch)
+        for count in ("ready", "started", "processed", "completed"):
+            setattr(trainer.fit_loop.epoch_progress.current, count, progress.epoch)
+        trainer.should_stop = False
+        classifier.train()
+        trainer.fit(classifier, data)
+    except (StoppedError, SIGTERMException):  # Lightning's own, at the end of an epoch
+        if place.is_first:
+            print("stopping as asked", flush=True)
+        return False
+    return True
+
+
+def _trainer(progress: Progress, place: Place) -> lightning.Trainer:
+    config = progress.config
+    return lightning.Trainer(
         max_epochs=config.epochs,
         accelerator="auto",
-        devices=1,
-        precision=_precision(config),  # type: ignore[arg-type]
+        devices=place.local_world,
+        num_nodes=place.hosts,
+        strategy="ddp" if place.world > 1 else "auto",
+        precision=progress.precision,  # type: ignore[arg-type]
         gradient_clip_val=config.gradient_clip or None,
-        callbacks=[report],
+        accumulate_grad_batches=config.gradient_accumulation_steps,
+        callbacks=[progress],
+        # The order of an epoch hangs on its number alone, so each has a loader of its own.
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
         # Lightning's own files would go to the working directory; ours are in artifact.
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        # Progress is plain lines (EpochReport): local mode's terminals and CloudWatch keep each
-        # redraw of a bar, and a bar breaks the metric lines in two.
+        # Progress is plain lines: local mode's terminals and CloudWatch keep each redraw of a
+        # bar, and a bar breaks the metric lines in two.
         enable_progress_bar=False,
         num_sanity_val_steps=0,
     )
-    stop.at_once = False
-    try:
-        stop.check()
-        trainer.fit(classifier, datamodule=data)
-    except (StoppedError, SIGTERMException):  # Lightning's own, at the end of an epoch
-        print("stopping as asked", flush=True)
-        return True
-    return False
+
+
+def _write(
+    prepared: Prepared,
+    tokenizer: Any,
+    classifier: Classifier,
+    progress: Progress,
+    stop: StopRequest,
+) -> None:
+    """The artifact and the results; a job that is being stopped leaves out the scoring."""
+    if progress.best_weights is not None:
+        resume.put_back(classifier.model, progress.best_weights)
+    metrics = progress.best
+    probabilities = None if stop.requested else _score(prepared, tokenizer, classifier, metrics)
+    merged = adapt.plain(classifier.model, prepared.config)
+    artifact.write(merged, tokenizer, prepared.config, metrics, contract.model_dir())
+    rows = probabilities and {split: found.tolist() for split, found in probabilities.items()}
+    artifact.write_results(metrics, prepared.splits(), rows, contract.output_data_dir())
 
 
 def _score(
-    classifier: Classifier, data: TextData, metrics: Metrics
-) -> dict[str, list[list[float]]]:
-    """Probabilities of each class for each row of validation and test; adds test's metrics."""
-    probabilities: dict[str, list[list[float]]] = {}
-    for split in ("validation", "test"):
-        if split not in data.splits:
-            continue
+    prepared: Prepared, tokenizer: Any, classifier: Classifier, metrics: Metrics
+) -> dict[str, torch.Tensor]:
+    """Probabilities [rows, classes] of validation and test; adds test's metrics."""
+    data = TextData(prepared.tokens(), tokenizer.pad_token_id, prepared.config)
+    probabilities: dict[str, torch.Tensor] = {}
+    for split in [name for name in ("validation", "test") if name in data.tokens]:
         logits = _logits(classifier, data, split)
         if split == "test":
-            labels = torch.tensor([row["label"] for row in data.splits[split]])
+            labels = torch.from_numpy(data.tokens[split].labels)
             metrics.update(evaluate(logits, labels, "test"))
-        probabilities[split] = logits.softmax(dim=-1).tolist()
+        probabilities[split] = logits.softmax(dim=-1)
     return probabilities
 
 
@@ -117,30 +171,33 @@ def _logits(classifier: Classifier, data: TextData, split: str) -> torch.Tensor:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     classifier.to(device).eval()
     batches = [
-        classifier({name: value.to(device) for name, value in batch.items()}).float().cpu()
+        classifier({name: v.to(device) if torch.is_tensor(v) else v for name, v in batch.items()})
+        .float()
+        .cpu()
         for batch in data.ordered(split)
     ]
     by_length = torch.cat(batches)
     logits = torch.empty_like(by_length)
-    logits[torch.tensor(data.order(split))] = by_length
+    logits[torch.as_tensor(data.order(split))] = by_length
     return logits
 
 
-def _precision(config: TrainingConfig) -> str:
-    """``auto``: 16-bit on a GPU, bf16 where the hardware has it (a T4 only emulates it)."""
-    if config.precision != "auto":
-        return config.precision
-    if not torch.cuda.is_available():
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.get_device_capability()[0] >= 8 else "16-mixed"
+def _set_threads(source: str, place: Place) -> None:
+    if source == SCRATCH:
+        # So small a model gains nothing from a second thread and, on a busy machine, waits for it.
+        torch.set_num_threads(1)
+    elif place.local_world > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // place.local_world))
 
 
-def _summary(found: str, model: Any, splits: Splits) -> str:
-    rows = ", ".join(f"{len(table)} {name}" for name, table in splits.tables.items())
+def _summary(prepared: Prepared, classifier: Classifier, precision: str, place: Place) -> str:
+    rows = ", ".join(f"{sum(counts)} {name}" for name, counts in prepared.counts.items())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    many = f", {place.world} processes on {place.hosts} hosts" if place.world > 1 else ""
+    size = sum(w.numel() for w in classifier.model.parameters()) / 1e6
     return (
-        f"training {found} ({model.num_parameters() / 1e6:.1f} M weights) on {device}; "
-        f"rows: {rows}; labels: {', '.join(splits.names)}"
+        f"training {prepared.source} ({size:.1f} M weights) on {device} in {precision}{many}; "
+        f"rows: {rows}; labels: {', '.join(prepared.names)}"
     )
 
 
@@ -152,3 +209,10 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*lr_scheduler.step.*"):
         warnings.filterwarnings("ignore", message=message)
+
+
+def _precision(config: Any) -> str:
+    names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+    return names.get(
+        config.precision, config.precision if config.precision != "auto" else "32-true"
+    )

@@ -8,44 +8,31 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable
-from types import FrameType
+from pathlib import Path
 
 from byoc import contract
-from byoc.training import platform
-from byoc.training.config import parse_hyperparameters
-from byoc.training.faults import StoppedError, TrainingFault
-from byoc.training.sources import read_splits
+from byoc.training import platform, redact, script
+from byoc.training.config import TrainingConfig, parse_hyperparameters
+from byoc.training.faults import StoppedError, ToldFault, TrainingFault
+from byoc.training.sources import Splits, read_splits
+from byoc.training.stopping import StopRequest
 
 FAILED = 1
 STOPPED = 128 + signal.SIGTERM
 
-
-class _Stop:
-    """Where SIGTERM goes: to nothing yet, to the training loop, or to a user's script."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self.on_request: Callable[[], None] | None = None
-
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        again, self.requested = self.requested, True
-        if again:
-            return
-        if self.on_request is None:
-            raise StoppedError
-        self.on_request()
+MEMORY_SIGNS = ("out of memory", "can't allocate memory", "Cannot allocate memory")
 
 
 def main() -> None:
     """Trains as input/config asks, and exits."""
-    stop = _Stop()
-    signal.signal(signal.SIGTERM, stop)
+    stop = StopRequest()
+    stop.install()
     sys.exit(_guarded(stop))
 
 
-def _guarded(stop: _Stop) -> int:
+def _guarded(stop: StopRequest) -> int:
     """Runs the job; whatever ends it becomes an exit code and, on failure, a failure file."""
     try:
         _run(stop)
@@ -61,32 +48,46 @@ def _stopped() -> int:
     return STOPPED
 
 
-def _run(stop: _Stop) -> None:
+def _run(stop: StopRequest) -> None:
     hyperparameters = platform.read_hyperparameters()
-    if platform.script(hyperparameters):
-        found = platform.environment()
-        stop.on_request = platform.forward_stop
-        try:
-            platform.run_script(found)
-        except TrainingFault as fault:
-            if stop.requested:
-                raise StoppedError from fault
-            raise
+    if script.name(hyperparameters):
+        script.run(platform.environment(), stop)
         return
     # Everything that needs no torch comes first: a typing error costs no minute.
     config = parse_hyperparameters(hyperparameters)
     splits = read_splits(config)
     _check_writable()
     platform.environment()
-    _prepare_libraries()
+    prepare_libraries()
+    with _temporary_folder() as folder:
+        _train(config, splits, Path(folder), stop)
 
-    from byoc.training.progress import StopRequest
 
-    request = StopRequest()
-    stop.on_request = request.ask
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Raises ``TrainingFault`` where there is none to be had."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="byoc-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise TrainingFault(f"no folder for temporary files: {error}") from error
+
+
+def _train(config: TrainingConfig, splits: Splits, folder: Path, stop: StopRequest) -> None:
+    """In this process, or in several of this host and of others."""
+    from byoc.training import torchrun
+    from byoc.training.prepare import prepare
+
+    hosts = torchrun.hosts()
+    processes = torchrun.processes(config)
+    prepared = prepare(config, splits, folder)
+    if processes * len(hosts.names) > 1:
+        prepared.save()
+        torchrun.run(folder, hosts, processes, stop)
+        print(f"trained: the model is in {contract.model_dir()} of {hosts.first}", flush=True)
+        return
     from byoc.training.fit import train
+    from byoc.training.place import Place
 
-    metrics = train(config, splits, request)
+    metrics = train(prepared, stop, Place())
     kept = f"the weights of epoch {metrics['epoch']:g}"
     print(f"trained: {kept} are in {contract.model_dir()}", flush=True)
 
@@ -103,10 +104,8 @@ def _check_writable() -> None:
         raise TrainingFault(f"cannot write to {folder}: {error.strerror}") from error
 
 
-def _prepare_libraries() -> None:
+def prepare_libraries() -> None:
     """Settings that must stand before torch and tokenizers are imported."""
-    # The tokenizer's threads and forked data workers do not go together.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from byoc import cuda
@@ -120,22 +119,28 @@ def _prepare_libraries() -> None:
 def _failed(error: BaseException) -> int:
     """Tells of the failure where SageMaker looks for it and where people do."""
     known = isinstance(error, TrainingFault)
-    cause = _cause(error)
-    details = "" if known else "".join(traceback.format_exception(error))
+    told = redact.secrets(cause(error))
+    details = "" if known else redact.secrets("".join(traceback.format_exception(error)))
     if details:
         print(details, file=sys.stderr, flush=True)
-    contract.write_failure(f"{cause}\n\n{details}" if details else f"{cause}\n")
-    print(f"train: {cause}", file=sys.stderr, flush=True)
+    if not isinstance(error, ToldFault):
+        contract.write_failure(f"{told}\n\n{details}" if details else f"{told}\n")
+    print(f"train: {told}", file=sys.stderr, flush=True)
     return FAILED
 
 
-def _cause(error: BaseException) -> str:
-    """One line."""
+def cause(error: BaseException) -> str:
+    """One line: what is wrong and, where it is known, what to do."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, SystemExit):
         return f"something called exit({error.code!r}) during training"
     text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(sign in text for sign in MEMORY_SIGNS):
+        return (
+            "out of memory: lower batch-size, raise gradient-accumulation-steps, or take a larger "
+            f"instance ({type(error).__name__}: {text[:300]})"
+        )
     if isinstance(error, TrainingFault | ValueError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
