@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from byoc.training.faults import TrainingFault, reason
 
-BLOCK = 1 << 20
+BLOCK = 1 << 17
 """Bytes of text that are read and parsed at once."""
 LONGEST_LINE = 64 << 20
 """Bytes; a file without line ends is then told of, not read into memory."""
