@@ -115,11 +115,15 @@ def is_lost_peer(error: BaseException) -> bool:
     return isinstance(error, distributed.DistError) or any(sign in text for sign in signs)
 
 
+def lost_peer(error: BaseException) -> LostPeerError:
+    return LostPeerError(
+        "another of the processes that train together has ended, or cannot be reached "
+        f"({reason(error)}); its own host's log says why"
+    )
+
+
 def _together(operation: Callable[[], Any]) -> None:
     try:
         operation()
     except (RuntimeError, OSError) as error:
-        raise LostPeerError(
-            "another of the processes that train together has ended, or cannot be reached "
-            f"({reason(error)}); its own host's log says why"
-        ) from error
+        raise lost_peer(error) from error

@@ -10,6 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from byoc.training import redact
 from byoc.training.faults import LostPeerError, StoppedError, TrainingFault
 from byoc.training.stopping import StopRequest
 from byoc.training.torchrun import Ending, die_with_parent
@@ -32,7 +33,7 @@ def main() -> None:
 
 
 def _guarded(folder: Path, stop: StopRequest) -> Ending:
-    from byoc.training.main import cause, prepare_libraries
+    from byoc.training.main import prepare_libraries
 
     try:
         prepare_libraries()
@@ -43,19 +44,23 @@ def _guarded(folder: Path, stop: StopRequest) -> Ending:
     except StoppedError:
         return Ending("stopped", os.getpid())
     except BaseException as error:
-        return _failed(error, cause(error))
+        return _failed(error)
     return Ending("stopped" if stop.requested else "done", os.getpid())
 
 
-def _failed(error: BaseException, cause: str) -> Ending:
-    from byoc.training.place import is_lost_peer
+def _failed(error: BaseException) -> Ending:
+    from byoc.training.main import cause
+    from byoc.training.place import is_lost_peer, lost_peer
 
+    if not isinstance(error, TrainingFault) and is_lost_peer(error):
+        error = lost_peer(error)
+    if isinstance(error, LostPeerError):
+        return Ending("lost", os.getpid(), cause(error))
     details = ""
-    lost = isinstance(error, LostPeerError) or is_lost_peer(error)
-    if not isinstance(error, TrainingFault) and not lost:
+    if not isinstance(error, TrainingFault):
         details = "".join(traceback.format_exception(error))
-        print(details, file=sys.stderr, flush=True)
-    return Ending("lost" if lost else "failed", os.getpid(), cause, details)
+        print(redact.secrets(details), file=sys.stderr, flush=True)
+    return Ending("failed", os.getpid(), cause(error), details)
 
 
 if __name__ == "__main__":
