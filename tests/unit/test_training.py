@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +22,10 @@ from byoc.metric_lines import METRICS, read_metrics
 from byoc.training.config import TrainingConfig
 from byoc.training.faults import StoppedError, TrainingFault
 from byoc.training.fit import train
-from byoc.training.progress import StopRequest
+from byoc.training.place import Place
+from byoc.training.prepare import prepare
 from byoc.training.sources import read_splits
+from byoc.training.stopping import StopRequest
 
 CONFIG = TrainingConfig(
     epochs=2, lr=1e-3, model_name_or_path="scratch", max_length=32, batch_size=64
@@ -51,15 +56,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
     before = os.environ.get(contract.BASE_DIR_VARIABLE)
     os.environ[contract.BASE_DIR_VARIABLE] = str(root)
     try:
-        yield root, train(CONFIG, read_splits(CONFIG), StopRequest())
+        yield root, run()
     finally:
         os.environ.pop(contract.BASE_DIR_VARIABLE)
         if before is not None:
             os.environ[contract.BASE_DIR_VARIABLE] = before
 
 
-def run(config: TrainingConfig = CONFIG) -> dict[str, float]:
-    return train(config, read_splits(config), StopRequest())
+def run(config: TrainingConfig = CONFIG, stop: StopRequest | None = None) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = prepare(config, read_splits(config), Path(folder))
+        return train(prepared, stop or StopRequest(), Place())
 
 
 def test_the_artifact_is_whole_and_holds_no_pickle(
@@ -83,8 +90,9 @@ def test_the_saved_model_gives_the_reported_metrics(
     model = AutoModelForSequenceClassification.from_pretrained(root / "model").eval()
     assert model.config.id2label == {0: "0", 1: "1"}
     splits = read_splits(CONFIG)
-    texts, labels = splits.tables["validation"].texts, splits.tables["validation"].labels
-    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    rows = list(splits.examples("validation"))
+    labels = [splits.labels[row.label] for row in rows]
+    batch = tokenizer([row.text for row in rows], padding=True, return_tensors="pt")
     with torch.inference_mode():
         found = model(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
@@ -99,9 +107,10 @@ def test_predictions_stand_in_the_order_of_the_rows(
     root, metrics = trained
     with (root / "output" / "data" / "validation_predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    table = read_splits(CONFIG).tables["validation"]
-    assert [row["text"] for row in rows] == table.texts
-    assert [row["label"] for row in rows] == table.labels
+    splits = read_splits(CONFIG)
+    examples = list(splits.examples("validation"))
+    assert [row["text"] for row in rows] == [example.text for example in examples]
+    assert [row["label"] for row in rows] == [splits.names[row.label] for row in examples]
     right = sum(row["label"] == row["prediction"] for row in rows)
     assert right / len(rows) == pytest.approx(metrics["val_accuracy"])
 
@@ -135,9 +144,8 @@ def test_training_goes_on_from_the_model_channel(
 def test_no_validation_channel_splits_train_and_a_test_channel_is_scored(tree: Path) -> None:
     contract.channel_dir("validation").rename(contract.channel_dir("test"))
     config = replace(CONFIG, epochs=1, label_names=("bad", "good"))
-    splits = read_splits(config)
-    assert len(splits.tables["validation"]) == 54
-    metrics = train(config, splits, StopRequest())
+    assert read_splits(config).sizes["validation"] == 54
+    metrics = run(config)
     assert {"val_mcc", "test_mcc", "test_loss"} <= set(metrics)
     assert (tree / "output" / "data" / "test_predictions.csv").is_file()
     labels = json.loads((tree / "model" / "config.json").read_text())["id2label"]
@@ -156,24 +164,78 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(
     assert losses[int(metrics["epoch"]) - 1] == min(losses)
 
 
-def test_a_stop_before_the_first_epoch_ends_still_saves_the_model(tree: Path) -> None:
-    class AfterThreeSteps(StopRequest):
-        steps = 0
+class AfterSteps(StopRequest):
+    """Asked for after so many looks; the loop looks once before its first step."""
 
-        def check(self) -> None:
-            self.steps += 1
-            self.requested = self.steps > 3
-            super().check()
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
 
+    @property
+    def requested(self) -> bool:
+        self._looks -= 1
+        return self._looks < 0
+
+    @requested.setter
+    def requested(self, _value: bool) -> None:
+        return
+
+
+def test_a_stop_before_the_first_epoch_ends_saves_model_and_state(tree: Path) -> None:
     with pytest.raises(StoppedError):
-        train(CONFIG, read_splits(CONFIG), AfterThreeSteps())
+        run(stop=AfterSteps(4))
     assert (tree / "model" / "model.safetensors").is_file()
+    assert [path.name for path in (tree / "checkpoints").iterdir()] == [
+        "checkpoint-000000004.safetensors"
+    ]
+
+
+def test_a_stop_before_the_first_step_leaves_no_untrained_model(tree: Path) -> None:
+    with pytest.raises(StoppedError):
+        run(stop=AfterSteps(0))
+    assert not (tree / "model").exists()
 
 
 def test_a_stop_before_training_ends_at_once(tree: Path) -> None:
     stop = StopRequest()
     with pytest.raises(StoppedError):
-        stop.ask()
+        stop()
+
+
+@pytest.mark.parametrize("looks", [1, 3, 9, 10, 11, 12, 15])
+def test_a_stopped_job_goes_on_as_if_nothing_had_been(
+    trained: tuple[Path, dict[str, float]], tree: Path, looks: int
+) -> None:
+    """Nine steps and some batches of validation to an epoch: stops in all of them."""
+    with pytest.raises(StoppedError):
+        run(stop=AfterSteps(looks))
+    assert run() == trained[1]
+    weights = [root / "model" / "model.safetensors" for root in (trained[0], tree)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gradient_accumulation_steps": 2},
+        {"lora_rank": 4, "lora_alpha": 8.0},
+        {"dropout": 0.2, "label_smoothing": 0.1, "class_weights": "balanced"},
+        {"precision": "bf16"},
+        {"gradient_checkpointing": True, "layer_lr_decay": 0.8},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_every_option_goes_on_from_a_checkpoint(
+    trained: tuple[Path, dict[str, float]], tree: Path, changes: dict[str, Any]
+) -> None:
+    # A pretrained encoder, for adapters to adapt.
+    contract.channel_dir("model").symlink_to(trained[0] / "model")
+    config = replace(CONFIG, **changes)
+    whole = run(config)
+    shutil.rmtree(tree / "checkpoints", ignore_errors=True)
+    with pytest.raises(StoppedError):
+        run(config, AfterSteps(5))
+    assert run(config) == whole
 
 
 def test_an_unwritable_model_folder_is_a_fault(tree: Path) -> None:

@@ -107,8 +107,12 @@ def test_sigterm_stops_in_order_with_the_best_model_saved(tree: Path) -> None:
         (TrainingFault("channel train is missing"), "channel train is missing"),
         (SystemExit(0), "something called exit(0) during training"),
         (KeyboardInterrupt(), "interrupted"),
-        (RuntimeError("out\nof memory"), "RuntimeError: out of memory"),
-        (MemoryError(), "MemoryError"),
+        (RuntimeError("two\nlines"), "RuntimeError: two lines"),
+        (
+            MemoryError(),
+            "out of memory: lower batch-size, raise gradient-accumulation-steps, or "
+            "take a larger instance (MemoryError)",
+        ),
         (ValueError("x.json is not valid JSON"), "x.json is not valid JSON"),
     ],
 )

@@ -19,6 +19,7 @@ from byoc.training.data import TextData
 from byoc.training.faults import StoppedError
 from byoc.training.model import Classifier, evaluate
 from byoc.training.place import Place
+from byoc.training.precision import choose
 from byoc.training.prepare import Prepared
 from byoc.training.progress import Progress
 from byoc.training.stopping import StopRequest
@@ -39,9 +40,9 @@ def train(prepared: Prepared, stop: StopRequest, place: Place) -> Metrics:
     _set_threads(prepared.source, place)
     checkpoints = Checkpoints(contract.checkpoints_dir(), prepared.identity, config.checkpoint_keep)
     state = place.first_says(checkpoints.newest() if place.is_first else None)
-    precision = state.facts["precision"] if state else _precision(config)
     tokenizer = prepared.tokenizer()
     model = encoder.model(prepared.source, config, tokenizer, prepared.names)
+    precision = state.facts["precision"] if state else place.first_says(choose(config, model))
     tokens = prepared.tokens()
     data = TextData(tokens, tokenizer.pad_token_id, config, place.rank, place.world)
     classifier = Classifier(
@@ -72,7 +73,8 @@ def train(prepared: Prepared, stop: StopRequest, place: Place) -> Metrics:
         if stopped:
             raise StoppedError
         return {}
-    _write(prepared, tokenizer, classifier, progress, stop)
+    if not stopped or progress.step:
+        _write(prepared, tokenizer, classifier, progress, stop)
     place.wait()
     if stopped or stop.requested:
         raise StoppedError
@@ -209,10 +211,3 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*lr_scheduler.step.*"):
         warnings.filterwarnings("ignore", message=message)
-
-
-def _precision(config: Any) -> str:
-    names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    return names.get(
-        config.precision, config.precision if config.precision != "auto" else "32-true"
-    )

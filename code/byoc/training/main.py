@@ -139,7 +139,7 @@ def cause(error: BaseException) -> str:
     if isinstance(error, MemoryError) or any(sign in text for sign in MEMORY_SIGNS):
         return (
             "out of memory: lower batch-size, raise gradient-accumulation-steps, or take a larger "
-            f"instance ({type(error).__name__}: {text[:300]})"
+            f"instance ({text[:300] or type(error).__name__})"
         )
     if isinstance(error, TrainingFault | ValueError) and text:
         return text

@@ -121,6 +121,17 @@ class Classifier(lightning.LightningModule):
         real = labels != NO_LABEL
         self.epoch_scores = evaluate(logits[real], labels[real], "val")
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,  # noqa: ARG002
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """By norm. Lightning's own refuses every fused optimizer in mixed precision, though only
+        fp16's scales gradients, and `adamw` takes no fused one there."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
+
     def configure_optimizers(self) -> Any:
         """AdamW (see `optimizer.groups`); warm-up, then linear to zero."""
         optimizer = adamw(self.model, self.config, scaled=self.precision == "16-mixed")
