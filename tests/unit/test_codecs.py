@@ -23,6 +23,20 @@ def test_decode_takes_one_text_or_several(body: str, texts: list[str]) -> None:
     assert codecs.decode(body.encode(), "application/json; charset=utf-8").texts == texts
 
 
+@pytest.mark.parametrize(
+    ("inputs", "texts", "pairs"),
+    [
+        ({"text": "a", "text_pair": "b"}, ["a"], ["b"]),
+        ([{"text": "a", "text_pair": "b"}, "c"], ["a", "c"], ["b", None]),
+        ([{"text": "a"}, {"text": "b", "text_pair": None}, "c"], ["a", "b", "c"], []),
+        (["a", {"text": "b", "text_pair": ""}], ["a", "b"], [None, ""]),
+    ],
+)
+def test_decode_takes_sentence_pairs(inputs: object, texts: list[str], pairs: list[object]) -> None:
+    found = codecs.decode(json.dumps({"inputs": inputs}), codecs.JSON)
+    assert (found.texts, found.pairs) == (texts, pairs)
+
+
 def test_decode_takes_top_k() -> None:
     inputs = codecs.decode(b'{"inputs": "a", "parameters": {"top_k": 2}}', "Application/JSON")
     assert inputs.parameters == {"top_k": 2}
@@ -48,6 +62,13 @@ def test_no_content_type_is_json() -> None:
         b'{"inputs": ["a", 3]}',
         b'{"inputs": [["a"]]}',
         b'{"inputs": "\\ud800"}',
+        b'{"inputs": {}}',
+        b'{"inputs": {"text_pair": "b"}}',
+        b'{"inputs": {"text": 3, "text_pair": "b"}}',
+        b'{"inputs": {"text": "a", "text_pair": 3}}',
+        b'{"inputs": [{"text": "a", "text_pair": ["b"]}]}',
+        b'{"inputs": [{"text": "a", "text_pair": "\\udfff"}]}',
+        b'{"inputs": [{"text": "a", "text_pair": "b", "label": 1}]}',
         b'{"inputs": "a", "other": 1}',
         b'{"inputs": "a", "parameters": []}',
         b'{"inputs": "a", "parameters": {"top_k": 0}}',

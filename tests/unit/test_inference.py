@@ -24,11 +24,16 @@ def classifier(folder: Path) -> inference.Classifier:
     return inference.model_fn(str(folder))
 
 
-def direct(text: str, classifier: inference.Classifier) -> list[float]:
+def direct(text: str, classifier: inference.Classifier, pair: str | None = None) -> list[float]:
     import torch
 
+    # As a batch of one: alone, the tokenizer takes an empty second text for none.
     encoded = classifier.tokenizer(
-        text, truncation=True, max_length=MAX_LENGTH, return_tensors="pt"
+        [text],
+        pair if pair is None else [pair],
+        truncation=True,
+        max_length=MAX_LENGTH,
+        return_tensors="pt",
     )
     with torch.inference_mode():
         return classifier.model(**encoded).logits.softmax(-1)[0].tolist()
@@ -55,6 +60,27 @@ def test_top_k_gives_a_list_for_each_text(classifier: inference.Classifier) -> N
     for row in predictions:
         assert row[0]["score"] >= row[1]["score"]
         assert sum(entry["score"] for entry in row) == pytest.approx(1, abs=1e-5)
+
+
+def test_sentence_pairs_and_texts_go_together(classifier: inference.Classifier) -> None:
+    pairs = ["a cat sleeps", None, "", "the dog sees", None, "the cat " * 200]
+    predictions = inference.predict_fn(Inputs(TEXTS, {"top_k": 2}, pairs), classifier)
+    for text, pair, found in zip(TEXTS, pairs, predictions, strict=True):
+        scores = direct(text, classifier, pair)
+        given = {entry["label"]: entry["score"] for entry in found}
+        assert [given[name] for name in LABELS.values()] == pytest.approx(scores, abs=1e-5)
+
+
+def test_labels_are_as_many_as_the_model_has_by_their_names(tmp_path: Path) -> None:
+    names = {0: "contradiction", 1: "neutral", 2: "entailment"}
+    classifier = inference.model_fn(str(write_tiny_model(tmp_path, names)))
+    body = (
+        b'{"inputs": [{"text": "the dog sees", "text_pair": "a cat"}], "parameters": {"top_k": 9}}'
+    )
+    (found,) = inference.predict_fn(inference.input_fn(body, "application/json"), classifier)
+    assert {entry["label"] for entry in found} == set(names.values())
+    scores = dict(zip(names.values(), direct("the dog sees", classifier, "a cat"), strict=True))
+    assert {entry["label"]: entry["score"] for entry in found} == pytest.approx(scores, abs=1e-5)
 
 
 def test_batches_hold_every_text_once_and_bound_the_padded_tokens() -> None:

@@ -1,7 +1,8 @@
 """Request bodies to inputs, predictions to reply bodies.
 
 The form is the one that Hugging Face users know:
-``{"inputs": "text" | ["text", …], "parameters": {"top_k": n}}``.
+``{"inputs": "text" | ["text", …], "parameters": {"top_k": n}}``; a sentence pair stands as
+``{"text": "…", "text_pair": "…"}`` in the place of a text.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ _ANY = {"*/*", "application/*"}
 
 @dataclass(frozen=True)
 class Inputs:
+    """``pairs``: the second text of each input, ``None`` where it has none; empty where none has
+    one."""
+
     texts: list[str]
     parameters: dict[str, Any] = field(default_factory=dict)
+    pairs: list[str | None] = field(default_factory=list)
 
 
 def decode(body: bytes | str, content_type: str) -> Inputs:
@@ -38,7 +43,8 @@ def decode(body: bytes | str, content_type: str) -> Inputs:
     unknown = sorted(set(content) - {"inputs", "parameters"})
     if unknown:
         raise RequestFault(400, f"unknown key {_shown(unknown[0])}: only inputs and parameters")
-    return Inputs(_texts(content["inputs"]), _parameters(content.get("parameters")))
+    texts, pairs = _texts(content["inputs"])
+    return Inputs(texts, _parameters(content.get("parameters")), pairs)
 
 
 def encode(predictions: Any, accept: str) -> tuple[bytes, str]:
@@ -82,19 +88,40 @@ def _parse(body: bytes | str) -> Any:
         raise RequestFault(400, "the body is not valid JSON") from None
 
 
-def _texts(inputs: Any) -> list[str]:
-    texts = inputs if isinstance(inputs, list) else [inputs]
-    if not texts:
+def _texts(inputs: Any) -> tuple[list[str], list[str | None]]:
+    """Texts and their pairs; no pairs at all where no input has one."""
+    entries = inputs if isinstance(inputs, list) else [inputs]
+    if not entries:
         raise RequestFault(400, "inputs is empty")
-    if len(texts) > MAX_INPUTS:
-        raise RequestFault(400, f"inputs has {len(texts)} entries: at most {MAX_INPUTS}")
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            where = f"inputs[{position}]" if isinstance(inputs, list) else "inputs"
-            raise RequestFault(400, f"{where} must be a string")
-        if not _is_unicode(text):
-            raise RequestFault(400, f"inputs[{position}] has half of a surrogate pair")
-    return texts
+    if len(entries) > MAX_INPUTS:
+        raise RequestFault(400, f"inputs has {len(entries)} entries: at most {MAX_INPUTS}")
+    texts: list[str] = []
+    pairs: list[str | None] = []
+    for position, entry in enumerate(entries):
+        where = f"inputs[{position}]" if isinstance(inputs, list) else "inputs"
+        text, pair = _pair(entry, where) if isinstance(entry, dict) else (entry, None)
+        texts.append(_text(text, where))
+        pairs.append(pair if pair is None else _text(pair, where))
+    return texts, pairs if any(pair is not None for pair in pairs) else []
+
+
+def _pair(entry: dict[str, Any], where: str) -> tuple[Any, Any]:
+    unknown = sorted(set(entry) - {"text", "text_pair"})
+    if unknown:
+        raise RequestFault(
+            400, f"{where} has the unknown key {_shown(unknown[0])}: only text and text_pair"
+        )
+    if "text" not in entry:
+        raise RequestFault(400, f'{where} has no "text"')
+    return entry["text"], entry.get("text_pair")
+
+
+def _text(text: Any, where: str) -> str:
+    if not isinstance(text, str):
+        raise RequestFault(400, f'{where} must be a string, or {{"text": "…", "text_pair": "…"}}')
+    if not _is_unicode(text):
+        raise RequestFault(400, f"{where} has half of a surrogate pair")
+    return text
 
 
 def _is_unicode(text: str) -> bool:

@@ -53,9 +53,9 @@ def input_fn(request_body: bytes | str, request_content_type: str) -> Inputs:
 
 
 def predict_fn(data: Inputs, model: Classifier) -> list[Any]:
-    """For each text its best label and score; with top_k > 1 a list of the best top_k."""
+    """For each input its best label and score; with top_k > 1 a list of the best top_k."""
     top_k = data.parameters.get("top_k") or 1
-    scores = _scores(data.texts, model)
+    scores = _scores(data, model)
     ranked = [_ranked(row, model.labels)[:top_k] for row in scores]
     return [row[0] for row in ranked] if top_k == 1 else list(ranked)
 
@@ -84,18 +84,33 @@ def _shortened(text: str, max_length: int) -> str:
     return text[: max_length * CHARACTERS_PER_TOKEN]
 
 
-def _scores(texts: list[str], classifier: Classifier) -> list[list[float]]:
-    """Probabilities for each text, computed in batches of similar length, in the texts' order."""
-    limit = classifier.max_length
-    shortened = [_shortened(text, limit) for text in texts]
-    encoded = classifier.tokenizer(shortened, truncation=True, max_length=limit)
-    lengths = [len(row) for row in encoded["input_ids"]]
-    scores: list[list[float]] = [[] for _ in texts]
-    for batch in _batches(lengths):
-        rows = {name: [values[i] for i in batch] for name, values in encoded.items()}
+def _scores(data: Inputs, classifier: Classifier) -> list[list[float]]:
+    """Probabilities for each input, computed in batches of similar length, in the inputs' order."""
+    encoded = _encoded(data, classifier)
+    scores: list[list[float]] = [[] for _ in encoded]
+    for batch in _batches([len(row["input_ids"]) for row in encoded]):
+        rows = {name: [encoded[i][name] for i in batch] for name in encoded[0]}
         for position, row in zip(batch, _forward(rows, classifier), strict=True):
             scores[position] = row
     return scores
+
+
+def _encoded(data: Inputs, classifier: Classifier) -> list[dict[str, list[int]]]:
+    """What the model takes for each input, by name, not padded yet."""
+    limit = classifier.max_length
+    pairs = data.pairs or [None] * len(data.texts)
+    encoded: list[dict[str, list[int]]] = [{} for _ in data.texts]
+    for is_pair in (False, True):  # the tokenizer takes all with a second text, or all without
+        places = [place for place, pair in enumerate(pairs) if (pair is not None) is is_pair]
+        if not places:
+            continue
+        texts = [_shortened(data.texts[place], limit) for place in places]
+        second = [_shortened(pairs[place] or "", limit) for place in places] if is_pair else None
+        found = classifier.tokenizer(texts, second, truncation=True, max_length=limit)
+        for name, values in found.items():
+            for place, value in zip(places, values, strict=True):
+                encoded[place][name] = value
+    return encoded
 
 
 def _batches(lengths: list[int]) -> list[list[int]]:
