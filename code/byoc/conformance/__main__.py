@@ -51,7 +51,9 @@ def row(outcome: Outcome) -> str:
 
 
 def _tell(outcome: Outcome) -> None:
-    print(f"{outcome.id} {outcome.verdict} {outcome.seconds:.1f} s", file=sys.stderr, flush=True)
+    cause = f": {outcome.cause}" if outcome.cause else ""
+    line = f"{outcome.id} {outcome.verdict} {outcome.seconds:.1f} s{cause}"
+    print(line, file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.Namespace:

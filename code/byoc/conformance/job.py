@@ -75,15 +75,15 @@ class Job:
 
     def __init__(self, image: Image, tree: Tree, setting: Setting) -> None:
         self.image, self.tree = image, tree
-        network: dict[str, Any] = {}
+        # On SageMaker a job's own host name always resolves; the toolkit waits for it to.
+        network: dict[str, Any] = {"hostname": setting.host}
         if setting.is_isolated:
-            network = {"network_mode": "none"}
+            network |= {"network_mode": "none", "extra_hosts": {setting.host: "127.0.0.1"}}
         elif setting.network is not None:
             alias = EndpointConfig("1.41", aliases=[setting.host])
-            network = {
+            network |= {
                 "network": setting.network.name,
                 "networking_config": {setting.network.name: alias},
-                "hostname": setting.host,
             }
         self.container = image.engine.container(
             image.name,
