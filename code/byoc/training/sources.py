@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -41,10 +42,8 @@ class Part:
         """Rows by label."""
         if self.mask is None:
             return self.table.counts()
-        counts = [0] * len(self.table.labels)
-        for number in compress(self.table.numbers, self.mask):
-            counts[number] += 1
-        return dict(zip(self.table.labels, counts, strict=True))
+        found = Counter(compress(self.table.numbers, self.mask))
+        return {label: found[place] for place, label in enumerate(self.table.labels)}
 
 
 @dataclass(frozen=True)

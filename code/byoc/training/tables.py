@@ -7,7 +7,9 @@ strings: ``1``, ``1.0`` in a parquet file of floats and ``true`` are the file's 
 
 from __future__ import annotations
 
+import math
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -57,7 +59,8 @@ class Table:
 
     def counts(self) -> dict[str, int]:
         """Rows by label."""
-        return {label: self.numbers.count(place) for place, label in enumerate(self.labels)}
+        found = Counter(self.numbers)
+        return {label: found[place] for place, label in enumerate(self.labels)}
 
 
 def read_channel(directory: Path, columns: Columns) -> Table:
@@ -96,11 +99,17 @@ def read_channel(directory: Path, columns: Columns) -> Table:
 
 def label_set(labels: Iterable[str]) -> list[str]:
     """The distinct labels in a stable order: by number where all are numbers, else by name."""
-    distinct = set(labels)
+    distinct = sorted(set(labels))
     try:
-        return sorted(distinct, key=lambda label: (float(label), label))
+        values = {label: float(label) for label in distinct}
     except ValueError:
-        return sorted(distinct)
+        return distinct
+    # NaN is a number without a place among numbers, and a fair name of a class.
+    return (
+        sorted(distinct, key=values.__getitem__)
+        if all(map(math.isfinite, values.values()))
+        else distinct
+    )
 
 
 def check_labels(train: Table, others: dict[str, Table]) -> list[str]:
@@ -202,7 +211,7 @@ class _Digest:
     def add(self, *columns: Sequence[str] | None) -> None:
         for (texts, lengths), column in zip(self._columns, columns, strict=True):
             texts.update("".join(column or ()).encode())
-            lengths.update(array("L", map(len, column or ())).tobytes())
+            lengths.update(array("Q", map(len, column or ())).tobytes())
 
     def digest(self) -> bytes:
         whole = sha256()
