@@ -1,4 +1,4 @@
-"""MCC, accuracy and F1 from a confusion matrix."""
+"""The confusion matrix, and MCC, accuracy and F1 from it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,28 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+Numbers = Sequence[int] | npt.NDArray[np.int64]
 
-def scores(labels: Sequence[int], predictions: Sequence[int], classes: int) -> dict[str, float]:
+
+def scores(labels: Numbers, predictions: Numbers, classes: int) -> dict[str, float]:
     """``mcc``, ``accuracy`` and ``f1``.
 
     MCC for more than two classes is Gorodkin's R_K. F1 is that of class 1 where there are two
     classes, else the mean over classes. Where a score is undefined (one class only) it is 0.
     """
-    matrix = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(matrix, (np.asarray(labels), np.asarray(predictions)), 1)
+    matrix = confusion_matrix(labels, predictions, classes)
     per_class = _f1(matrix)
     return {
         "mcc": _mcc(matrix),
         "accuracy": float(np.trace(matrix) / max(1, matrix.sum())),
         "f1": float(per_class[1] if classes == 2 else per_class.mean()),
     }
+
+
+def confusion_matrix(labels: Numbers, predictions: Numbers, classes: int) -> npt.NDArray[np.int64]:
+    """[classes, classes]: rows by label, columns by prediction."""
+    places = np.asarray(labels, dtype=np.int64) * classes + np.asarray(predictions, dtype=np.int64)
+    return np.bincount(places, minlength=classes * classes).reshape(classes, classes)
 
 
 def _mcc(matrix: npt.NDArray[np.int64]) -> float:

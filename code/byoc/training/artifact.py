@@ -1,73 +1,60 @@
-"""Writes what training leaves: the model artifact and the results beside it."""
+"""Writes the model artifact: what serving loads."""
 
 from __future__ import annotations
 
-import csv
-import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-from byoc.training.config import TrainingConfig, as_hyperparameters
-from byoc.training.faults import TrainingFault
-from byoc.training.sources import Splits
+from byoc.training.card import card
+from byoc.training.config import as_hyperparameters
+from byoc.training.faults import TrainingFault, reason
+from byoc.training.files import write_json
+from byoc.training.outcome import Outcome
+
+_STAGE = ".writing"
+_LAST = "config.json"
+"""Without it a folder holds no model: it goes first and comes last."""
 
 
-def write(
-    model: Any, tokenizer: Any, config: TrainingConfig, metrics: dict[str, float], folder: Path
-) -> None:
-    """The model (safetensors), its tokenizer, metrics.json and training.json, in ``folder``.
+def write(model: Any, tokenizer: Any, outcome: Outcome, folder: Path) -> None:
+    """The model (safetensors), its tokenizer, its card, metrics.json and training.json.
 
-    Raises ``TrainingFault`` where they cannot be written whole.
+    Everything is written in a folder inside ``folder``, which may be a mount and the only place
+    that can be written to, and then renamed: a model that is there is whole. Raises
+    ``TrainingFault`` where it cannot be written.
     """
+    stage = folder / _STAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        model.config.architectures = [type(model).__name__]
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        _write_json(folder / "metrics.json", metrics)
-        _write_json(folder / "training.json", as_hyperparameters(config))
-        for path in folder.iterdir():
-            # safetensors writes for the owner alone; serving may run as another user.
-            path.chmod(0o755 if path.is_dir() else 0o644)
+        shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
+        stage.mkdir()
+        _fill(stage, model, tokenizer, outcome)
+        _publish(stage, folder)
     except Exception as error:  # safetensors has an exception of its own for a full disk
-        raise TrainingFault(f"cannot write the model to {folder}: {_reason(error)}") from error
+        raise TrainingFault(f"cannot write the model to {folder}: {reason(error)}") from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
 
 
-def write_results(
-    metrics: dict[str, float],
-    splits: Splits,
-    probabilities: dict[str, list[list[float]]] | None,
-    folder: Path,
-) -> None:
-    """metrics.json, and SPLIT_predictions.csv (text, label, prediction, score) where scored.
-
-    Raises ``TrainingFault`` where they cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / "metrics.json", metrics)
-        for split, rows in (probabilities or {}).items():
-            _write_predictions(folder / f"{split}_predictions.csv", splits, split, rows)
-    except OSError as error:
-        raise TrainingFault(f"cannot write the results to {folder}: {_reason(error)}") from error
+def _fill(stage: Path, model: Any, tokenizer: Any, outcome: Outcome) -> None:
+    model.config.architectures = [type(model).__name__]
+    model.save_pretrained(stage)
+    tokenizer.save_pretrained(stage)
+    write_json(stage / "metrics.json", outcome.metrics)
+    write_json(stage / "training.json", as_hyperparameters(outcome.config))
+    (stage / "README.md").write_text(card(outcome), encoding="utf-8")
+    for path in stage.rglob("*"):
+        # safetensors writes for the owner alone; serving may run as another user.
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def _write_predictions(path: Path, splits: Splits, split: str, rows: list[list[float]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("text", "label", "prediction", "score"))
-        for example, scores in zip(splits.examples(split), rows, strict=True):
-            best, names = max(range(len(scores)), key=scores.__getitem__), splits.names
-            writer.writerow(
-                (example.text, names[example.label], names[best], f"{scores[best]:.6f}")
-            )
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _publish(stage: Path, folder: Path) -> None:
+    (folder / _LAST).unlink(missing_ok=True)
+    for old in folder.glob("model*.safetensors*"):
+        old.unlink()
+    for path in sorted(stage.iterdir(), key=lambda path: (path.name == _LAST, path.name)):
+        target = folder / path.name
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        path.replace(target)

@@ -12,14 +12,15 @@ import transformers
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from byoc import contract
-from byoc.training import adapt, artifact, encoder, resume
+from byoc.training import adapt, artifact, encoder, results, resume
 from byoc.training.checkpoint import Checkpoints, is_wanted
 from byoc.training.config import SCRATCH
 from byoc.training.data import TextData
 from byoc.training.faults import StoppedError
-from byoc.training.model import Classifier, evaluate
+from byoc.training.model import Batch, Classifier, evaluate
+from byoc.training.outcome import Outcome, Scored
 from byoc.training.place import Place
-from byoc.training.precision import choose
+from byoc.training.precision import autocast, choose
 from byoc.training.prepare import Prepared
 from byoc.training.progress import Progress
 from byoc.training.stopping import StopRequest
@@ -42,7 +43,11 @@ def train(prepared: Prepared, stop: StopRequest, place: Place) -> Metrics:
     state = place.first_says(checkpoints.newest() if place.is_first else None)
     tokenizer = prepared.tokenizer()
     model = encoder.model(prepared.source, config, tokenizer, prepared.names)
-    precision = state.facts["precision"] if state else place.first_says(choose(config, model))
+    precision = (
+        state.facts["precision"]
+        if state
+        else place.first_says(choose(config, model) if place.is_first else "")
+    )
     tokens = prepared.tokens()
     data = TextData(tokens, tokenizer.pad_token_id, config, place.rank, place.world)
     classifier = Classifier(
@@ -145,26 +150,33 @@ def _write(
     if progress.best_weights is not None:
         resume.put_back(classifier.model, progress.best_weights)
     metrics = progress.best
-    probabilities = None if stop.requested else _score(prepared, tokenizer, classifier, metrics)
+    scored = {} if stop.requested else _score(prepared, tokenizer, classifier, metrics)
+    outcome = Outcome(
+        prepared.config,
+        prepared.source,
+        progress.precision,
+        prepared.splits(),
+        metrics,
+        progress.history,
+        scored,
+    )
     merged = adapt.plain(classifier.model, prepared.config)
-    artifact.write(merged, tokenizer, prepared.config, metrics, contract.model_dir())
-    rows = probabilities and {split: found.tolist() for split, found in probabilities.items()}
-    artifact.write_results(metrics, prepared.splits(), rows, contract.output_data_dir())
+    artifact.write(merged, tokenizer, outcome, contract.model_dir())
+    results.write(outcome, contract.output_data_dir())
 
 
 def _score(
     prepared: Prepared, tokenizer: Any, classifier: Classifier, metrics: Metrics
-) -> dict[str, torch.Tensor]:
-    """Probabilities [rows, classes] of validation and test; adds test's metrics."""
+) -> dict[str, Scored]:
+    """Validation and test under the final weights; adds test's metrics."""
     data = TextData(prepared.tokens(), tokenizer.pad_token_id, prepared.config)
-    probabilities: dict[str, torch.Tensor] = {}
+    found: dict[str, Scored] = {}
     for split in [name for name in ("validation", "test") if name in data.tokens]:
-        logits = _logits(classifier, data, split)
+        logits, labels = _logits(classifier, data, split), data.tokens[split].labels
         if split == "test":
-            labels = torch.from_numpy(data.tokens[split].labels)
-            metrics.update(evaluate(logits, labels, "test"))
-        probabilities[split] = logits.softmax(dim=-1)
-    return probabilities
+            metrics.update(evaluate(logits, torch.from_numpy(labels), "test"))
+        found[split] = Scored(logits.softmax(dim=-1).numpy(), labels)
+    return found
 
 
 @torch.inference_mode()
@@ -172,16 +184,17 @@ def _logits(classifier: Classifier, data: TextData, split: str) -> torch.Tensor:
     """[rows, classes], in the order of the split's rows."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     classifier.to(device).eval()
-    batches = [
-        classifier({name: v.to(device) if torch.is_tensor(v) else v for name, v in batch.items()})
-        .float()
-        .cpu()
-        for batch in data.ordered(split)
-    ]
+    # In the arithmetic of the validation, so that the rows agree with the metrics.
+    with autocast(classifier.precision):
+        batches = [classifier(_on(device, batch)).float().cpu() for batch in data.ordered(split)]
     by_length = torch.cat(batches)
     logits = torch.empty_like(by_length)
     logits[torch.as_tensor(data.order(split))] = by_length
     return logits
+
+
+def _on(device: str, batch: Batch) -> Batch:
+    return {name: v.to(device) if torch.is_tensor(v) else v for name, v in batch.items()}
 
 
 def _set_threads(source: str, place: Place) -> None:

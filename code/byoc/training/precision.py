@@ -52,6 +52,13 @@ def choose(config: TrainingConfig, model: Any) -> str:
     return found
 
 
+def autocast(name: str) -> torch.autocast:
+    """The arithmetic called ``name``, for a forward pass outside of Lightning."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.float16 if name == FP16 else torch.bfloat16
+    return torch.autocast(device, dtype, enabled=name != FULL)
+
+
 def has_bf16() -> bool:
     """Whether the CPU multiplies bf16 matrices in hardware; without it they are converted."""
     found = torch.cpu.get_capabilities()
