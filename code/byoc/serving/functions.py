@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from byoc.serving import codecs, inference
+from byoc.serving import codecs, inference, rules
 
 USER_SCRIPT = "inference.py"
 _NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn")
@@ -38,11 +38,13 @@ class Functions:
 
     def answer(self, body: bytes, content_type: str, accept: str) -> tuple[Any, str]:
         """The reply's body and content type."""
+        if self._transform is None and self._output is inference.output_fn:
+            accept = codecs.reply_type(content_type, accept)  # 406 before the work
+        elif accept.strip() in ("", "*/*"):
+            accept = rules.current().accept or codecs.JSON  # users need not know wildcards
         if self._transform is not None:
             reply = self._transform(self.model, body, content_type, accept)
         else:
-            if self._output is inference.output_fn:
-                codecs.check_accept(accept)  # before the work, not after it
             data = self._input(body, content_type)
             reply = self._output(self._predict(data, self.model), accept)
         return reply if isinstance(reply, tuple) else (reply, accept)

@@ -97,10 +97,7 @@ def _answer(request: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str]
     assert _functions is not None, "the server loads before it asks"
     body = request.get("body", b"")
     content_type = headers.get(CONTENT_TYPE_HEADER, "") or codecs.JSON
-    accept = headers.get("accept", "")
-    if not accept.strip() or accept.strip() == "*/*":
-        accept = codecs.JSON
-    return _functions.answer(bytes(body), content_type, accept)
+    return _functions.answer(bytes(body), content_type, headers.get("accept", ""))
 
 
 def _warm_up() -> bytes:

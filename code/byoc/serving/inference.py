@@ -53,11 +53,11 @@ def input_fn(request_body: bytes | str, request_content_type: str) -> Inputs:
 
 
 def predict_fn(data: Inputs, model: Classifier) -> list[Any]:
-    """For each input its best label and score; with top_k > 1 a list of the best top_k."""
-    top_k = data.parameters.get("top_k") or 1
+    """For each input its best label and score; where top_k is not 1, a list of the best top_k."""
+    top_k = data.top_k
     scores = _scores(data, model)
     ranked = [_ranked(row, model.labels)[:top_k] for row in scores]
-    return [row[0] for row in ranked] if top_k == 1 else list(ranked)
+    return data.in_place([row[0] for row in ranked] if top_k == 1 else ranked)
 
 
 def output_fn(prediction: list[Any], accept: str) -> tuple[bytes, str]:
