@@ -52,10 +52,16 @@ class Table:
 
         Raises ``TrainingFault`` where they are not what they were.
         """
+        known, size = set(self.labels), 0
         for path in self.files:
             for block in blocks(path, self.columns):
                 texts, pairs, labels = _checked(path, block)
+                size += len(texts)
+                if size > len(self) or not known.issuperset(labels):
+                    raise TrainingFault(f"{path} changed while it was read")
                 yield from map(Row, texts, pairs or repeat(None), labels)
+        if size < len(self):
+            raise TrainingFault(f"{path.parent} has fewer rows than when it was read before")
 
     def counts(self) -> dict[str, int]:
         """Rows by label."""

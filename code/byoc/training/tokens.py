@@ -33,20 +33,26 @@ def tokenize(splits: Splits, tokenizer: Any, max_length: int, folder: Path) -> N
     and the tokenizer names them among the model's inputs. Raises ``TrainingFault`` where the
     folder cannot be written.
     """
-    for split in splits.sizes:
-        path = folder / f"{split}.arrow"
-        temporary = path.with_suffix(".tmp")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with _all_cores():
-                _write(splits.examples(split), tokenizer, max_length, temporary)
-            temporary.rename(path)
-        except OSError as error:
-            raise TrainingFault(
-                f"cannot write the tokenized rows to {folder}: {reason(error)}"
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for split in splits.sizes:
+            with _whole_only(folder / f"{split}.arrow") as path, _all_cores():
+                _write(splits.examples(split), tokenizer, max_length, path)
+    except OSError as error:
+        # pyarrow's own words for an error number go round about it.
+        cause = os.strerror(error.errno) if error.errno else reason(error)
+        raise TrainingFault(f"cannot write the tokenized rows to {folder}: {cause}") from error
+
+
+@contextmanager
+def _whole_only(path: Path) -> Iterator[Path]:
+    """Another name to write to; the file gets its own once it is whole."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
