@@ -136,12 +136,14 @@ def cause(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"something called exit({error.code!r}) during training"
     text = " ".join(str(error).split())
+    if isinstance(error, TrainingFault) and text:
+        return text  # says what to do already, even where it is about memory
     if isinstance(error, MemoryError) or any(sign in text for sign in MEMORY_SIGNS):
         return (
             "out of memory: lower batch-size, raise gradient-accumulation-steps, or take a larger "
             f"instance ({text[:300] or type(error).__name__})"
         )
-    if isinstance(error, TrainingFault | ValueError) and text:
+    if isinstance(error, ValueError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
