@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from byoc.serving import variables
 from byoc.serving.faults import ServingFault
 from byoc.serving.settings import available_cores, read_settings
 
@@ -47,6 +48,13 @@ def test_a_smaller_payload_limit_keeps_the_documented_one() -> None:
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "1.5"),
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "-6"),
         ("SAGEMAKER_CONTAINER_LOG_LEVEL", "loud"),
+        ("SAGEMAKER_BATCH", "yes"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/x-npy"),
+        ("BYOC_TOP_K", "0"),
+        ("BYOC_TOP_K", "some"),
+        ("BYOC_PRECISION", "int4"),
+        ("BYOC_MAX_LENGTH", "\u0664\u0664"),
+        ("BYOC_BATCH_SIZE", "9" * 5000),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
@@ -61,3 +69,36 @@ def test_the_cgroup_limits_the_cores(tmp_path: Path) -> None:
     assert available_cores(tmp_path) == 1
     (cgroup / "cpu.max").write_text("max 100000\n")
     assert available_cores(tmp_path) == available_cores(tmp_path / "none")
+
+
+def test_batch_transform_has_more_time_and_no_header() -> None:
+    settings = read_settings({"SAGEMAKER_BATCH": "true", "BYOC_CSV_HEADER": "present"})
+    assert settings.timeout == 600
+    assert settings.rules.is_batch
+
+
+def test_execution_parameters_suit_the_instance() -> None:
+    found = read_settings({"SAGEMAKER_MODEL_SERVER_WORKERS": "3"}).execution.as_json()
+    assert found["MaxConcurrentTransforms"] == 6
+    assert found["BatchStrategy"] == "MultiRecord"
+    assert 1 <= found["MaxPayloadInMB"] <= 6
+
+
+@pytest.mark.parametrize("megabytes", ["0", "6", "40", "100"])
+def test_payload_times_transforms_is_at_most_100_mb(megabytes: str) -> None:
+    settings = read_settings(
+        {"SAGEMAKER_MAX_PAYLOAD_IN_MB": megabytes, "SAGEMAKER_MODEL_SERVER_WORKERS": "64"}
+    )
+    found = settings.execution
+    assert found.payload == (int(megabytes) or 100)
+    assert found.payload * found.transforms <= 100
+    assert settings.body_limit >= found.payload * 1024 * 1024
+
+
+def test_all_labels() -> None:
+    assert read_settings({"BYOC_TOP_K": "all"}).rules.top_k is None
+
+
+def test_the_table_in_the_docs_is_that_of_the_program() -> None:
+    docs = Path(__file__).parents[2] / "docs/serving.md"
+    assert variables.table() in docs.read_text(encoding="utf-8")

@@ -28,8 +28,6 @@ HEAP = "512m"
 """The most that Java may take: queued bodies of 6 MB each lie there twice."""
 LOAD_SECONDS = 1800
 """The server's own time limit, for loading too; a worker ends a slow request by itself."""
-QUEUE = 100
-"""Requests that wait for a worker; more get 503."""
 
 _NETTY_NAMES = {"x86_64": "x86_64", "aarch64": "aarch_64"}
 _NOISE = (
@@ -129,7 +127,7 @@ def _properties(settings: Settings, state: State) -> str:
         "inference_address": f"unix:{state.inference_socket}",
         "management_address": f"unix:{state.management_socket}",
         "default_workers_per_model": settings.workers,
-        "job_queue_size": QUEUE,
+        "job_queue_size": settings.queue,
         "default_response_timeout_seconds": LOAD_SECONDS,
         # The front has limited bodies already; headers and framing come on top.
         "max_request_size": settings.body_limit + 1024 * 1024,
