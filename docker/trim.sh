@@ -17,4 +17,9 @@ rm -rf torch/include torch/share/cmake pyarrow/include pyarrow/src
 # CUDA, for its own profiler alone (TRITON_CUPTI_LIB_PATH can name another).
 rm -rf triton/backends/nvidia/lib/cupti
 find . -type f -name '*.a' -delete
+# Sources of compiled modules; triton's headers stay, since it compiles what it launches.
+find . -path ./triton -prune -o -type f \( -name '*.c' -o -name '*.cpp' -o -name '*.h' -o -name '*.hpp' \
+    -o -name '*.pyx' -o -name '*.pxd' \) -exec rm -f {} +
+# What matplotlib needs for PDF and PostScript's own fonts, and its examples' data.
+rm -rf matplotlib/mpl-data/sample_data matplotlib/mpl-data/fonts/pdfcorefonts matplotlib/mpl-data/fonts/afm
 echo "trim.sh: $before MB of packages, now $(size) MB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -35,7 +36,10 @@ def pictures(outcome: Outcome) -> dict[str, bytes]:
     with _own_folder():
         for name, draw in drawings.items():
             try:
-                found[name] = draw()
+                with warnings.catch_warnings():
+                    # A label's script may be none that matplotlib's font has.
+                    warnings.simplefilter("ignore")
+                    found[name] = draw()
             except Exception as error:  # a picture is worth no job
                 print(f"{name} is left out: {type(error).__name__}: {error}", flush=True)
     return found
