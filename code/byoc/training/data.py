@@ -151,10 +151,11 @@ class TextData(lightning.LightningDataModule):
         """This process's share of a split by length, longest first: the least padding, and out of
         memory at once or never.
 
-        ``order(split)`` gives the rows' places.
+        ``order(split)`` gives the rows' places. Every process has as many batches, as DDP wants.
         """
         order, size = self.order(split), self._config.batch_size
-        rows = [order[first : first + size] for first in range(0, len(order), size)]
+        longest_share = -(-len(self.tokens[split]) // self._world)
+        rows = [order[first : first + size] for first in range(0, longest_share, size)]
         return self._loader(split, [Share(batch, len(batch)) for batch in rows])
 
     def order(self, split: str) -> Rows:
