@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def whole(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 
 def prepare(tree: Path) -> Path:
-    changes = {"epochs": str(EPOCHS), "checkpoint-seconds": "0.05", "early-stopping-patience": "0"}
+    changes = {"epochs": str(EPOCHS), "checkpoint-seconds": "0.3", "early-stopping-patience": "0"}
     lay_out(tree, **changes)
     (tree / "checkpoints").mkdir()
     return tree
@@ -141,7 +142,8 @@ def kill(runs: Runs, tree: Path, kind: str, chance: random.Random, whole: Whole)
     """One killed run; false where it was over before, or not where it should have been."""
     pid = runs.start(tree)
     KINDS[kind](tree, chance, whole)
-    os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it was over before
+        os.kill(pid, signal.SIGKILL)
     killed = runs.end() == -signal.SIGKILL
     if kind == "in-a-write":
         return killed and any((tree / "checkpoints").glob("*.partial"))
