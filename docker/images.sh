@@ -64,6 +64,7 @@ build() { # build NAME
         --build-context "wheels=$work/wheels" \
         --build-arg BASE_IMAGE="$base" --build-arg ACCELERATOR="$accelerator" \
         --build-arg TORCH_VERSION="${TORCH_VERSION:-}" --build-arg TORCH_INDEX_URL="${TORCH_INDEX_URL:-}" \
+        --build-arg COMPILER="${COMPILER:-}" \
         --build-arg SOURCE="$(git config --get remote.origin.url 2>/dev/null || true)" \
         --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || true)" \
         --build-arg VERSION="$(sed -n 's/^__version__ = "\(.*\)"/\1/p' code/byoc/__init__.py)" \

@@ -45,7 +45,8 @@ RUN --mount=type=secret,id=certificates --mount=type=secret,id=settings \
     --mount=type=cache,target=/root/.cache /build/install.sh smdebug
 # Last of all, so that a change of what is thrown away costs no new download.
 COPY docker/trim.sh /build/
-RUN /build/trim.sh /opt/venv
+ARG COMPILER=
+RUN /build/trim.sh /opt/venv ${COMPILER:+--keep-headers}
 
 FROM dependencies AS program
 # Ours comes after everything: its `train` takes the place of the toolkit's.
@@ -54,6 +55,11 @@ COPY code /build/src/code
 RUN /build/install.sh program
 
 FROM base AS final
+# Only where COMPILER is set: what torch.compile needs while a job runs (hyperparameter compile).
+ARG COMPILER=
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    [ -z "$COMPILER" ] || DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends g++ python3-dev
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=program /opt/program /opt/program
 # PYTHONUNBUFFERED: CloudWatch sees lines as they are printed. NVIDIA_*: what the container

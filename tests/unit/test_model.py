@@ -291,7 +291,7 @@ def test_a_compiler_is_asked_for_before_any_compilation(monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", "")
     for name in ("CC", "CXX"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(TrainingFault, match="compile=true needs a C compiler"):
+    with pytest.raises(TrainingFault, match=r"compile=true needs .* a C compiler"):
         classifier(TrainingConfig(compile=True))
 
 

@@ -6,9 +6,12 @@ import os
 import re
 import shlex
 import shutil
+import sysconfig
 import warnings
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from byoc.training.config import TrainingConfig
@@ -54,13 +57,20 @@ def set_dropout(model: Any, probability: float) -> None:
 
 
 def require_compiler() -> None:
-    """Raises ``TrainingFault`` where ``torch.compile`` would find no C compiler."""
-    # torch.compile itself asks for $CXX; its C++ sources and triton's C need either.
+    """Raises ``TrainingFault`` where ``torch.compile`` lacks what it compiles with."""
+    # torch.compile writes C++ on CPUs, triton C on GPUs; both look into $CC and $CXX first.
     named = [shlex.split(os.environ[name])[0] for name in ("CC", "CXX") if os.environ.get(name)]
-    if not any(shutil.which(name) for name in (*named, "cc", "gcc", "c++", "g++")):
+    needs = {
+        "a C compiler": any(map(shutil.which, (*named, "cc", "gcc", "c++", "g++"))),
+        "Python's headers": Path(sysconfig.get_path("include"), "Python.h").is_file(),
+        "torch's headers": torch.cuda.is_available()
+        or Path(torch.__file__).with_name("include").is_dir(),
+    }
+    missing = [name for name, is_there in needs.items() if not is_there]
+    if missing:
         raise TrainingFault(
-            "compile=true needs a C compiler, and this image has none: leave compile out, or add "
-            "Debian's g++ to the image and set CC and CXX where it has another name"
+            f"compile=true needs what is not here: {', '.join(missing)}; leave compile "
+            "out, or build the image with COMPILER=true docker/images.sh training"
         )
 
 
