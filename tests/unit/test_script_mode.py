@@ -74,7 +74,7 @@ class Job:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     return process.returncode, output, errors
 
 
@@ -394,6 +394,17 @@ def test_a_script_that_ends_well_on_sigterm_was_stopped_still(job: Job) -> None:
     assert float((job.code / "mine.py.stopped").read_text()) - sent < 1
 
 
+def test_ctrl_c_ends_the_script_in_order_too(job: Job) -> None:
+    job.write("mine.py", HANDLES)
+    job.configure()
+    process = job.start()
+    read_until(process, "ready")
+    process.send_signal(signal.SIGINT)
+    code, _, errors = finish(process)
+    assert (code, errors.splitlines()[-1]) == (1, "train: interrupted")
+    assert (job.code / "mine.py.stopped").exists()
+
+
 def test_a_script_under_shells_gets_sigterm_and_its_grace(job: Job) -> None:
     """The shells die of the signal; the program that they run still has its time."""
     job.write(
@@ -476,7 +487,7 @@ def test_a_stop_while_requirements_are_installed(job: Job) -> None:
     code, output, errors = finish(process)
     assert (code, errors) == (143, "train: stopped by SIGTERM\n")
     assert "never" not in output
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10
     assert not job.failure.exists()
 
 
