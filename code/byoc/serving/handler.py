@@ -9,16 +9,18 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import time
 import traceback
 from http import HTTPStatus
 from typing import IO, Any
 
 from byoc import contract
-from byoc.serving import codecs
+from byoc.serving import codecs, model_files, rules, told
 from byoc.serving.codecs import Inputs
 from byoc.serving.faults import RequestFault
 from byoc.serving.functions import Functions
 from byoc.serving.inference import predict_fn
+from byoc.serving.settings import read_settings
 from byoc.serving.state import State
 
 WARM_UP_HEADER = "x-byoc-warm-up"
@@ -26,8 +28,8 @@ WARM_UP_HEADER = "x-byoc-warm-up"
 CONTENT_TYPE_HEADER = "x-byoc-content-type"
 """The caller's Content-Type: the server would parse forms by the real one, and fail loudly."""
 
-_log = logging.getLogger("byoc.serving")
 _functions: Functions | None = None
+_logs_texts = False
 _life: IO[bytes] | None = None
 """Open, and with it locked, as long as this worker lives."""
 
@@ -42,9 +44,11 @@ def handle(requests: list[dict[str, Any]] | None, context: Any) -> list[Any] | N
 
 def _load(context: Any) -> None:
     """Loads the model; tells the supervisor why where that fails, and ends the worker."""
-    global _functions, _life
-    state = State.from_environment()
-    logging.getLogger().setLevel(int(os.environ.get("BYOC_SERVING_LOG_LEVEL") or logging.WARNING))
+    global _functions, _life, _logs_texts
+    state, settings = State.from_environment(), read_settings()
+    logging.getLogger().setLevel(settings.log_level)
+    _logs_texts = settings.logs_texts
+    rules.use(model_files.rules(contract.model_dir(), settings.rules))
     gpu = context.system_properties.get("gpu_id")
     os.environ["BYOC_SERVING_GPU"] = "" if gpu is None else str(gpu)
     state.note_load()
@@ -65,15 +69,17 @@ def _cause(error: BaseException) -> str:
 def _reply(index: int, request: dict[str, Any], context: Any) -> Any:
     """One request's reply body; its status and content type go to the context."""
     headers = {name.lower(): value for name, value in _headers(index, context).items()}
+    begin = time.time()
     try:
         body, content_type = _guarded_answer(request, headers)
         status = 200
     except RequestFault as fault:
         body, content_type, status = codecs.error_body(fault.message), codecs.JSON, fault.status
-    except Exception:
-        _log.exception("a request failed")
+    except Exception as error:
+        told.fault(headers, error)
         body = codecs.error_body("the model could not answer this request")
         content_type, status = codecs.JSON, 500
+    told.note(context, index, headers, begin, 1, 1 if status == 200 else 0)
     context.set_response_status(status, HTTPStatus(status).phrase, index)
     context.set_response_content_type(index, content_type)
     return body
@@ -96,6 +102,8 @@ def _guarded_answer(request: dict[str, Any], headers: dict[str, str]) -> tuple[A
 def _answer(request: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str]:
     assert _functions is not None, "the server loads before it asks"
     body = request.get("body", b"")
+    if _logs_texts:
+        told.text(headers, body)
     content_type = headers.get(CONTENT_TYPE_HEADER, "") or codecs.JSON
     return _functions.answer(bytes(body), content_type, headers.get("accept", ""))
 

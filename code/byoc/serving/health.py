@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def answers(state: State, timeout: float = 2.0) -> bool:
     """
     status, _ = _ask(state.inference_socket, "GET", "/ping", timeout)
     return status == 200
+
+
+def in_flight(state: State) -> int:
+    """How many requests the front has that are not answered, this one's own aside."""
+    _, body = _ask(state.front_socket, "GET", "/", 2.0)
+    found = re.search(rb"Reading: (\d+) Writing: (\d+)", body)
+    # The question itself counts as one, and so does the scrape that asks it.
+    return max(0, int(found[1]) + int(found[2]) - 2) if found else 0
 
 
 def _ask(

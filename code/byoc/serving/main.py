@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -44,6 +45,7 @@ def _run() -> None:
     if fault:
         raise ServingFault(fault)
     model_files.check(contract.model_dir())
+    settings = replace(settings, rules=model_files.rules(contract.model_dir(), settings.rules))
     folder = _folder()
     try:
         supervisor = Supervisor(settings, State(folder))

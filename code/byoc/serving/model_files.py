@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from byoc.serving.faults import ServingFault
 from byoc.serving.functions import user_script
+from byoc.serving.rules import Rules
 
 _TOKENIZERS = (
     "tokenizer.json",
@@ -33,6 +35,17 @@ def check(model_dir: Path) -> None:
         _check_weights(path)
     if not any((model_dir / name).is_file() for name in _TOKENIZERS):
         raise ServingFault(f"no tokenizer in {model_dir}: none of {', '.join(_TOKENIZERS)}")
+
+
+def rules(model_dir: Path, wanted: Rules) -> Rules:
+    """``wanted`` and, where it leaves that open, whether training had sentence pairs."""
+    if wanted.pairs is not None:
+        return wanted
+    try:
+        found = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
+        return replace(wanted, pairs=bool(found["text-pair-column"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return wanted
 
 
 def _functions(script: Path) -> set[str]:

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable
 
+from byoc.serving import openapi
 from byoc.serving.settings import Settings
 from byoc.serving.state import State
 
@@ -19,15 +20,26 @@ DRAIN_SECONDS = 25
 
 _ERRORS = {
     400: "not a valid HTTP request",
-    404: "not found: GET /ping or POST /invocations",
-    405: "method not allowed: GET /ping or POST /invocations",
+    404: "not found: {paths}",
+    405: "method not allowed: {paths}",
+    408: "the request did not arrive in time",
+    411: "the request has no Content-Length",
     413: "the body is larger than {limit} bytes",
+    414: "the request line is too long",
+    431: "the headers are too long",
     500: "the model could not answer this request",
+    501: "this Transfer-Encoding is not supported",
     502: "the worker that had this request ended: try again",
     503: "no worker can take this request now: try again",
     504: "no reply within {timeout} s",
     507: "the worker that had this request ran out of memory",
 }
+_PATHS = "GET /ping or POST /invocations"
+_MULTI_MODEL_PATHS = "GET /ping, /models, or POST /models/NAME/invoke"
+RETRY_SECONDS = 1
+"""What a caller that gets 503 should wait."""
+_OWN = 400
+"""This status is the worker's own, with its words, on an invocation; the front's elsewhere."""
 
 _TEMPLATE = """\
 {user}pid {folder}/nginx.pid;
@@ -36,10 +48,20 @@ daemon off;
 worker_processes 1;
 worker_shutdown_timeout {drain}s;
 events {{
-    worker_connections 1024;
+    worker_connections 4096;
 }}
 http {{
-    access_log off;
+    log_format requests escape=json '{{"time":"$time_iso8601","request_id":"$request_id",'
+        '"inference_id":"$http_x_amzn_sagemaker_inference_id","method":"$request_method",'
+        '"path":"$asked","status":$status,"bytes_in":$request_length,"bytes_out":$bytes_sent,'
+        '"total":"$request_time","queue":"$upstream_http_x_byoc_queue",'
+        '"compute":"$upstream_http_x_byoc_compute","batch":"$upstream_http_x_byoc_batch",'
+        '"inputs":"$upstream_http_x_byoc_inputs"}}';
+    # As it was sent, without the query: a rewrite changes $uri.
+    map $request_uri $asked {{
+        "~^(?<path>[^?]*)" $path;
+    }}
+    access_log {log} requests;
     server_tokens off;
     default_type application/json;
     client_body_temp_path {folder}/body;
@@ -57,11 +79,27 @@ http {{
         server unix:{socket} max_fails=0;
         keepalive 32;
     }}
+    upstream control {{
+        server unix:{control} max_fails=0;
+    }}
+{maps}
+    server {{
+        # How many requests are in flight, for the supervisor alone.
+        listen unix:{front};
+        access_log off;
+        location / {{
+            stub_status;
+        }}
+    }}
     server {{
         listen {port} backlog=1024;
+        add_header X-Request-Id $request_id always;
 {bodies}
 {error_pages}
         location = /ping {{
+            access_log off;
+            error_page 405 @405;
+            error_page 503 @not_ready;
             if ($request_method !~ ^(GET|HEAD)$) {{
                 return 405;
             }}
@@ -70,29 +108,26 @@ http {{
             }}
             return 200 '{{"status": "ready"}}';
         }}
-        location = /invocations {{
-            if ($request_method != POST) {{
+        location = /execution-parameters {{
+            if ($request_method !~ ^(GET|HEAD)$) {{
                 return 405;
             }}
-            # The model server takes model names and inputs from the query: it gets none.
-            set $args "";
-            proxy_pass http://model_server;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Expect "";
-            proxy_set_header X-Byoc-Warm-Up "";
-            proxy_set_header X-Byoc-Content-Type $http_content_type;
-            proxy_set_header Content-Type application/octet-stream;
-            proxy_hide_header x-request-id;
-            proxy_hide_header Pragma;
-            proxy_hide_header Expires;
-            proxy_hide_header Cache-Control;
-            proxy_read_timeout {timeout}s;
-            proxy_next_upstream off;
-            # The model server's own errors name its classes. 400, 406 and 415 are ours: kept.
-            proxy_intercept_errors on;
-{intercepted}
+            return 200 '{execution}';
         }}
+        location = /openapi.json {{
+            if ($request_method !~ ^(GET|HEAD)$) {{
+                return 405;
+            }}
+            alias {folder}/openapi.json;
+        }}
+        location = /metrics {{
+            access_log off;
+            if ($request_method !~ ^(GET|HEAD)$) {{
+                return 405;
+            }}
+            proxy_pass http://control;
+        }}
+{invocations}
         location / {{
             return 404;
         }}
@@ -100,23 +135,101 @@ http {{
 }}
 """
 
+_INVOCATIONS = """\
+        location = /invocations {{
+            if ($request_method != POST) {{
+                return 405;
+            }}
+            # The model server takes model names and inputs from the query: it gets none.
+            set $args "";
+            proxy_pass http://model_server;
+{proxy}
+        }}
+"""
+
+_MODELS = """\
+        location = /models {{
+            proxy_pass http://control;
+            proxy_read_timeout {loading}s;
+        }}
+        location /models/ {{
+            if ($invoked) {{
+                rewrite ^ /-invoke last;
+            }}
+            proxy_pass http://control;
+            proxy_read_timeout {loading}s;
+        }}
+        location = /-invoke {{
+            internal;
+            if ($request_method != POST) {{
+                return 405;
+            }}
+            proxy_pass http://model_server$invoked;
+{proxy}
+        }}
+"""
+
+# The name of a model as it was sent, percent-encoded: the server decodes it. It takes a name that
+# holds a slash from a query alone.
+_MAPS = """\
+    map $request_uri $invoked {
+        default "";
+        "~^/models/(?<slashed>[^/?]*%2[fF][^/?]*)/invoke(\\?|$)" "/invocations?model_name=$slashed";
+        "~^/models/(?<plain>[^/?]+)/invoke(\\?|$)" "/models/$plain/invoke";
+    }
+"""
+
+_PROXY = """\
+            if ($http_content_encoding !~* ^(identity)?$) {{
+                return 415 '{{"error": "Content-Encoding is not supported: send it plain"}}';
+            }}
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Expect "";
+            proxy_set_header X-Byoc-Warm-Up "";
+            proxy_set_header X-Byoc-Received $msec;
+            proxy_set_header X-Byoc-Request-Id $request_id;
+            proxy_set_header X-Byoc-Content-Type $http_content_type;
+            proxy_set_header Content-Type application/octet-stream;
+            proxy_hide_header x-request-id;
+            proxy_hide_header X-Byoc-Queue;
+            proxy_hide_header X-Byoc-Compute;
+            proxy_hide_header X-Byoc-Batch;
+            proxy_hide_header X-Byoc-Inputs;
+            proxy_hide_header Pragma;
+            proxy_hide_header Expires;
+            proxy_hide_header Cache-Control;
+            proxy_read_timeout {timeout}s;
+            proxy_next_upstream off;
+            # The model server's own errors name its classes. 400, 406 and 415 are ours: kept.
+            proxy_intercept_errors on;
+{intercepted}"""
+
 
 def render(settings: Settings, state: State) -> str:
     """The configuration, as text."""
+    proxy = _PROXY.format(timeout=settings.timeout, intercepted=_intercepted(settings))
+    multi = settings.is_multi_model
+    values = {"proxy": proxy, "loading": settings.startup_timeout + 30}
+    execution = settings.execution
     return _TEMPLATE.format(
         # Workers of a root master would become another user, whom the state's folder is shut to.
         user="user root;\n" if os.geteuid() == 0 else "",
         folder=state.folder,
+        log=state.request_log,
         ready=state.ready,
         socket=state.inference_socket,
+        control=state.control_socket,
+        front=state.front_socket,
         port=settings.port,
         limit=settings.body_limit,
-        timeout=settings.timeout,
         drain=DRAIN_SECONDS,
         log_level="info" if settings.log_level <= 10 else "error",
         bodies=_bodies(settings),
         error_pages=_error_pages(_ERRORS, indent=8),
-        intercepted=_error_pages([status for status in _ERRORS if status != 400], indent=12),
+        maps=_MAPS if multi else "",
+        execution=json.dumps(execution.as_json() if execution else {}),
+        invocations=(_MODELS if multi else _INVOCATIONS).format(**values),
     )
 
 
@@ -124,18 +237,48 @@ def command(settings: Settings, state: State) -> list[str]:
     """Writes the configuration into the state's folder; how to start nginx with it."""
     path = state.folder / "nginx.conf"
     path.write_text(render(settings, state), encoding="utf-8")
+    (state.folder / "openapi.json").write_text(openapi.text(settings), encoding="utf-8")
     return [PROGRAM, "-c", str(path), "-p", f"{state.folder}/"]
 
 
 def _bodies(settings: Settings) -> str:
-    """For each status a short JSON body in place of nginx's or the model server's page."""
-    values = {"limit": settings.body_limit, "timeout": settings.timeout}
+    """For each status a short JSON body in place of nginx's or the model server's page.
+
+    nginx's own 494 (headers too long) becomes 431, which has the name.
+    """
+    paths = _MULTI_MODEL_PATHS if settings.is_multi_model else _PATHS
+    values = {"limit": settings.body_limit, "timeout": settings.timeout, "paths": paths}
     lines = []
     for status, text in _ERRORS.items():
-        body = json.dumps({"error": text.format(**values)})
-        lines.append(f"        location @{status} {{ return {status} '{body}'; }}")
+        body = {"error": text.format(**values)}
+        if status >= 500:
+            body["request_id"] = "$request_id"
+        lines.append(_location(f"@{status}", status, body))
+    not_ready = {"error": "no model can answer yet, or any more"}
+    lines.append(_location("@not_ready", 503, not_ready, "access_log off; "))
+    if settings.is_multi_model:
+        lines.append(_location("@not_loaded", 404, {"error": "no model of this name is loaded"}))
     return "\n".join(lines)
 
 
+def _location(name: str, status: int, body: dict[str, str], more: str = "") -> str:
+    if status == 503:
+        more += (
+            f"add_header X-Request-Id $request_id always; add_header Retry-After {RETRY_SECONDS}"
+            " always; "
+        )
+    return f"        location {name} {{ {more}return {status} '{json.dumps(body)}'; }}"
+
+
+def _intercepted(settings: Settings) -> str:
+    """The model server's replies that the front puts its own words in place of."""
+    kept = [status for status in _ERRORS if status != _OWN]
+    pages = _error_pages(kept, indent=12)
+    if settings.is_multi_model:
+        pages = pages.replace("error_page 404 @404;", "error_page 404 @not_loaded;")
+    return pages
+
+
 def _error_pages(statuses: Iterable[int], indent: int) -> str:
-    return "\n".join(f"{' ' * indent}error_page {status} @{status};" for status in statuses)
+    pages = [f"{' ' * indent}error_page {status} @{status};" for status in statuses]
+    return "\n".join([*pages, f"{' ' * indent}error_page 494 = @431;"])

@@ -34,6 +34,21 @@ class State:
     def management_socket(self) -> Path:
         return self.folder / "management.sock"
 
+    @property
+    def control_socket(self) -> Path:
+        """The supervisor's own HTTP: metrics, and models in multi-model mode."""
+        return self.folder / "control.sock"
+
+    @property
+    def front_socket(self) -> Path:
+        """The front tells here how many requests are in flight."""
+        return self.folder / "front.sock"
+
+    @property
+    def request_log(self) -> Path:
+        """A FIFO: the front writes a line for each request, the supervisor reads it."""
+        return self.folder / "requests"
+
     def set_ready(self, ready: bool) -> None:
         if ready:
             self.ready.touch()

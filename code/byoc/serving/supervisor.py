@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 
-from byoc.serving import health, model_server, nginx
+from byoc.serving import health, metrics, model_server, nginx
+from byoc.serving.control import Control, Reply, reply
 from byoc.serving.faults import ServingFault
 from byoc.serving.processes import Program, adopt_orphans, need, reap_orphans
+from byoc.serving.request_log import RequestLog
 from byoc.serving.settings import Settings
 from byoc.serving.state import State
 
@@ -33,6 +35,7 @@ class Supervisor:
         self._programs: list[Program] = []
         self._warm = False
         self._last_answer = time.monotonic()
+        self._metrics = metrics.Metrics()
 
     def run(self) -> None:
         """Serves until ``stop`` is set, then answers what is in flight, and returns.
@@ -54,6 +57,8 @@ class Supervisor:
         need(nginx.PROGRAM, nginx.DEBIAN_PACKAGE)
         _check_port(self._settings.port)
         adopt_orphans()
+        RequestLog(self._state, self._metrics, prints=self._settings.logs_requests)
+        Control(self._state, self._answer)
         # The front first: callers get 503 while the model loads, not a refused connection.
         self._programs.append(Program("nginx", nginx.command(self._settings, self._state)))
         launch = model_server.prepare(self._settings, self._state)
@@ -123,6 +128,23 @@ class Supervisor:
             code = program.exit_code()
             if code is not None and not self.stop.is_set():
                 raise ServingFault(f"{program.name} ended with {code}")
+
+    def _answer(self, method: str, path: str, _query: str, _body: bytes) -> Reply:
+        """What comes through the control socket."""
+        if path == "/metrics" and method in ("GET", "HEAD"):
+            text = self._metrics.text(self._gauges(), self._restarts())
+            return Reply(200, text.encode(), metrics.CONTENT_TYPE)
+        return reply(404, {"error": "not found"})
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "byoc_requests_in_flight": health.in_flight(self._state),
+            "byoc_workers": self._state.live_workers(),
+            "byoc_ready": float(self._state.ready.exists()),
+        }
+
+    def _restarts(self) -> int:
+        return max(0, self._state.loads() - self._settings.workers)
 
     def _drain(self) -> None:
         """No new requests; those in flight are answered, as far as SageMaker's 30 s allow."""
