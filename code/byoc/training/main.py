@@ -109,7 +109,9 @@ def prepare_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from byoc import cuda
+    from byoc.training import libraries
 
+    libraries.hide_matplotlib()
     cuda.use_compat()
     fault = cuda.driver_fault()
     if fault:
