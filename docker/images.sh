@@ -5,7 +5,8 @@
 # floor builds byoc-floor:TAG, which the tests measure the others' sizes against.
 # What the machine's own pip is configured with (indexes, folders of wheels, certificates)
 # reaches the build as secrets and a named context; no layer keeps them.
-# Environment: BASE_IMAGE; TORCH_VERSION and TORCH_INDEX_URL choose another torch than the lock's.
+# Environment: BASE_IMAGE; TORCH_VERSION and TORCH_INDEX_URL choose another torch than the lock's;
+# COMPILER=true keeps what torch.compile needs in the training image.
 set -Eeuo pipefail
 
 cd "$(dirname "$0")/.."

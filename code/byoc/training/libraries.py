@@ -16,4 +16,4 @@ def hide_matplotlib() -> None:
     def without(requirement: RequirementCache) -> bool:
         return requirement.requirement != "matplotlib" and known(requirement)
 
-    RequirementCache.__bool__ = without  # type: ignore[method-assign]
+    RequirementCache.__bool__ = without  # type: ignore[method-assign, assignment]
