@@ -9,10 +9,10 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
-        test-unit test-cuda-images bench bench-images
+        test-unit test-contract-training test-cuda-images bench bench-images
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: setup ## the main job: train, serve, predict (WHERE=auto|process|local DATA=… MODEL=…)
 	docker/demo.sh "$(WHERE)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
@@ -34,6 +34,10 @@ images: engine ## build both images (ACCELERATOR=cpu|cuda)
 
 test-unit: setup ## the tests that need no Docker
 	$(PYTEST) tests/unit
+
+test-contract-training: setup engine ## a row for each clause of the training contract
+	docker/images.sh training
+	$(VENV)/bin/python -m byoc.conformance byoc-training:cpu --training
 
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda

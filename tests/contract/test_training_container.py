@@ -1,107 +1,167 @@
-"""The training image as SageMaker runs it: `docker run` on a tree mounted at /opt/ml."""
+"""The training image where things go wrong, or are narrower than usual; clauses are elsewhere."""
 
 from __future__ import annotations
 
 import json
-import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from docker.types import Mount
 
-from ml_tree import lay_out
+from byoc.conformance.image import Image
+from byoc.conformance.job import Ended, Setting, first_run, lay_out, run, started
+from byoc.conformance.training.hosts import hosts
+from byoc.conformance.training.scripts import script_tree
+from byoc.conformance.tree import Tree, copy
 
-IMAGE = "byoc-training:cpu"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _image() -> None:
-    try:
-        asked = subprocess.run(
-            ["docker", "image", "inspect", IMAGE], capture_output=True, text=True, timeout=60
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"no Docker engine: {error}")
-    if asked.returncode != 0:
-        pytest.skip(f"{IMAGE} is not there (`make images`): {asked.stderr.strip()}")
+SECRETS = {
+    "hub-token": "hf_" + "Zq7" * 12,
+    "access-key": "AKIA" + "QX3D" * 4,
+    "my-password": "correct-horse-battery-staple",
+}
 
 
-def run(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Always without a network: data come through channels."""
-    options = ["--rm", "--network", "none", "--volume", f"{tree}:/opt/ml"]
-    return subprocess.run(
-        ["docker", "run", *options, IMAGE, *command], capture_output=True, text=True
-    )
+def metrics(ended: Ended) -> dict[str, object]:
+    return dict(json.loads((ended.tree.data / "metrics.json").read_text()))
 
 
-def metrics(tree: Path) -> dict[str, float]:
-    return dict(json.loads((tree / "output/data/metrics.json").read_text()))
+def assert_failed(ended: Ended, *words: str) -> None:
+    """As the exit code and output/failure have it, and with no model that looks trained."""
+    assert ended.code == 1, ended.stderr
+    assert ended.failure
+    told = ended.failure.splitlines()[0]
+    assert not [word for word in words if word not in told], told
+    assert ended.stderr.splitlines()[-1] == f"train: {told}"
+    assert not (ended.tree.model / "model.safetensors").exists()
 
 
-def test_with_and_without_a_command_the_metrics_are_the_same(tmp_path: Path) -> None:
-    for name, command in (("with", ["train"]), ("without", [])):
-        lay_out(tmp_path / name)
-        done = run(tmp_path / name, *command)
-        assert done.returncode == 0, done.stderr
-    assert metrics(tmp_path / "with") == metrics(tmp_path / "without")
+def own_train(image: Image, write: Callable[[Path], object]) -> Tree:
+    """A tree whose channel train is what ``write`` makes of an empty folder."""
+    folder = image.engine.folder("train")
+    write(folder)
+    return lay_out(image, channels={**image.workload.channels, "train": folder})
 
 
-def test_any_other_command_runs_too(tmp_path: Path) -> None:
-    done = run(tmp_path, "bash", "-c", "echo $0 is here")
-    assert done.stdout == "bash is here\n"
-
-
-def nothing(tree: Path) -> None:
-    for path in (tree / "input/data/train").iterdir():
-        path.unlink()
-
-
-def write(text: bytes) -> Callable[[Path], None]:
-    return lambda tree: (tree / "input/data/train/train.tsv").write_bytes(text) and None
+def table(text: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / "train.tsv").write_bytes(text)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "hyperparameters", "cause"),
+    ("text", "cause"),
     [
-        (nothing, {}, "channel train holds no table"),
-        (write(b""), {}, "empty"),
-        (write(b"sentence\tlabel\na b\t1\nc d\t1\n"), {}, "one class only"),
-        (write(b"sentence\tclass\na b\t1\n"), {}, "class"),
-        (write(b"sentence\tlabel\na\xff b\t1\n"), {}, "UTF-8"),
-        (lambda tree: None, {"learning_rate": "1"}, "learning_rate is unknown"),
-        (lambda tree: None, {"epochs": "many"}, "epochs='many'"),
+        (b"", "empty"),
+        (b"sentence\tlabel\na b\t1\nc d\t1\n", "one class only"),
+        (b"sentence\tclass\na b\t1\n", "class"),
+        (b"sentence\tlabel\na\xff b\t1\n", "UTF-8"),
     ],
-    ids=["no-table", "empty", "one-class", "no-column", "utf-8", "unknown", "wrong"],
+    ids=["empty", "one-class", "no-column", "utf-8"],
 )
-def test_bad_input_is_a_failure_that_begins_with_the_cause(
-    tmp_path: Path,
-    spoil: Callable[[Path], None],
-    hyperparameters: dict[str, str],
-    cause: str,
+def test_a_bad_table_is_named_before_any_work(training: Image, text: bytes, cause: str) -> None:
+    assert_failed(run(training, own_train(training, table(text))), cause)
+
+
+@pytest.mark.parametrize(
+    ("mask", "options"),
+    [("077", {"read_only": True, "tmpfs": {"/tmp": ""}}), ("000", {})],
+    ids=["umask-077-read-only-root", "umask-000"],
+)
+def test_narrow_surroundings_change_nothing(
+    training: Image, mask: str, options: dict[str, object]
 ) -> None:
-    lay_out(tmp_path, **hyperparameters)
-    spoil(tmp_path)
-    done = run(tmp_path)
-    assert done.returncode == 1
-    told = (tmp_path / "output/failure").read_text().splitlines()[0]
-    assert cause in told
-    assert done.stderr.splitlines()[-1] == f"train: {told}"
-    assert not (tmp_path / "model/model.safetensors").exists()
+    command = ("bash", "-c", f"umask {mask}; exec train")
+    ended = run(training, lay_out(training), Setting(command, is_isolated=True, options=options))
+    assert ended.code == 0, ended.stderr
+    assert metrics(ended) == metrics(first_run(training))
+    modes = {path.stat().st_mode & 0o777 for path in ended.tree.model.iterdir() if path.is_file()}
+    assert modes == {0o644}
 
 
-def test_sigterm_stops_in_order_with_the_best_model_so_far(tmp_path: Path) -> None:
-    lay_out(tmp_path, epochs="1000", **{"early-stopping-patience": "0"})
-    options = ["--rm", "--network", "none", "--volume", f"{tmp_path}:/opt/ml"]
-    name = f"byoc-test-stop-{tmp_path.name}"
-    command = ["docker", "run", *options, "--name", name, IMAGE]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:
-        assert training.stdout is not None
-        for line in training.stdout:
-            if line.startswith("epoch=1 "):
-                break
-        stopped = subprocess.run(["docker", "stop", "--time", "120", name], capture_output=True)
-        training.stdout.read()
-    assert stopped.returncode == 0
-    assert training.returncode == 143
-    assert (tmp_path / "model/model.safetensors").stat().st_size > 0
-    assert metrics(tmp_path)["epoch"] >= 1
+def test_a_channel_of_a_gigabyte_needs_no_gigabyte_of_memory(training: Image) -> None:
+    """In a column that is not read, so that only the reading counts, and not the training."""
+    memory = 900 * 1024**2
+
+    def write(folder: Path) -> None:
+        source = training.workload.channels["train"] / "train.tsv"
+        header, *rows = source.read_bytes().splitlines()
+        filling = b"\tfilling " * 1 + b"words and words " * (1024**3 // len(rows) // 16)
+        with (folder / "train.tsv").open("wb") as stream:
+            stream.write(header + b"\tfilling\n")
+            stream.writelines(row + filling + b"\n" for row in rows)
+        assert (folder / "train.tsv").stat().st_size > 0.99 * 1024**3
+
+    limits = {"mem_limit": memory, "memswap_limit": memory}
+    tree = own_train(training, write)
+    ended = run(training, tree, Setting(options=limits))
+    (tree.channels["train"] / "train.tsv").unlink()
+    assert ended.code == 0, (ended.out_of_memory, ended.stderr)
+    assert metrics(ended) == metrics(first_run(training))
+
+
+def test_a_loss_that_is_no_number_is_a_failure(training: Image) -> None:
+    folder = training.engine.folder("broken")
+    copy(first_run(training).tree.model, folder)
+    weights = folder / "model.safetensors"
+    content = weights.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    not_a_number = b"\x00\x00\xc0\x7f"
+    weights.write_bytes(content[:start] + not_a_number * ((len(content) - start) // 4))
+    channels = {**training.workload.channels, "model": folder}
+    assert_failed(run(training, lay_out(training, channels=channels)), "diverged", "lr")
+
+
+def test_a_job_out_of_memory_does_not_look_completed(training: Image) -> None:
+    memory = 200 * 1024**2
+    limits = {"mem_limit": memory, "memswap_limit": memory}
+    ended = run(training, lay_out(training), Setting(options=limits))
+    assert ended.code in (1, 137)
+    assert not (ended.tree.model / "model.safetensors").exists()
+
+
+def test_a_full_output_folder_is_a_failure_even_where_none_can_be_told(training: Image) -> None:
+    tree = lay_out(training)
+    full = Mount("/opt/ml/output", None, type="tmpfs", tmpfs_size=4096)
+    ended = run(training, tree, Setting(mounts=[full]))
+    assert ended.code == 1
+    assert "No space left" in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("program", ["raise KeyboardInterrupt", "import os; os.abort()"])
+def test_a_script_that_ends_strangely_is_a_failure(training: Image, program: str) -> None:
+    ended = run(training, script_tree(training, program))
+    assert ended.code == 1
+    assert ended.failure
+
+
+def test_secrets_are_in_no_failure_text(training: Image) -> None:
+    unknown = run(
+        training, lay_out(training, {**SECRETS, "lr": SECRETS["access-key"]}, channels={})
+    )
+    assert_failed(unknown, *SECRETS)
+    environment = {name.upper().replace("-", "_"): value for name, value in SECRETS.items()}
+    program = f"import os; raise ValueError(' '.join(os.environ[it] for it in {[*environment]}))"
+    raised = run(training, script_tree(training, program), Setting(environment=environment))
+    for ended in (unknown, raised):
+        assert ended.failure
+        assert not [it for it in SECRETS.values() if it in ended.failure], ended.failure
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
+def test_sigterm_before_training_ends_it_in_order(training: Image, seconds: float) -> None:
+    with started(training, lay_out(training, {"epochs": "1000"})) as job:
+        # Any moment will do: it is in the imports, or just behind them.
+        time.sleep(seconds)
+        job.signal("SIGTERM")
+        ended = job.end_or_kill(60)
+    assert ended.code == 143, ended.stderr
+    assert ended.failure is None
+
+
+def test_the_first_hosts_death_fails_the_others_too(training: Image) -> None:
+    with hosts(training, longer=True) as (first, second):
+        first.until_line(training.workload.under_way)
+        first.signal("SIGKILL")
+        ended = second.end_or_kill(60)
+    assert ended.code == 1, ended.stderr
+    assert ended.failure

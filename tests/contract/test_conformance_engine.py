@@ -1,0 +1,87 @@
+"""What a check makes in the engine is gone afterwards, however it ended."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from byoc.conformance.engine import LABEL, Engine
+from byoc.conformance.image import Image
+
+HOLD = """
+import sys, time
+from byoc.conformance.engine import Engine
+with Engine() as engine:
+    network = engine.network()
+    container = engine.container(sys.argv[1], command=["sleep", "600"], network=network.name)
+    container.start()
+    print(engine.scratch, engine._owner, flush=True)
+    time.sleep(600)
+"""
+
+
+def left(owner: str) -> list[Any]:
+    """Containers and networks of that run."""
+    client = docker.from_env()
+    mine = {"label": f"{LABEL}={owner}"}
+    try:
+        return [
+            *client.containers.list(all=True, filters=mine),
+            *client.networks.list(filters=mine),
+        ]
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left(training: Image, how: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, training.name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        scratch, owner = run.stdout.readline().split()
+        assert len(left(owner)) == 2
+        run.send_signal(how)
+    if how is signal.SIGKILL:
+        # Nobody can clean up then: the next run does.
+        assert len(left(owner)) == 2
+        Engine().close()
+    assert left(owner) == []
+    assert not Path(scratch).exists()
+
+
+def test_ctrl_c_in_the_middle_of_a_check(training: Image) -> None:
+    words = ["-m", "byoc.conformance", training.attributes["RepoTags"][0], "--only", "T01,T02"]
+    with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True) as run:
+        end = time.monotonic() + 60
+        while not (found := running(run.pid)):
+            assert run.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(60) == 130
+        assert run.stderr is not None
+        assert run.stderr.read().splitlines()[-1] == "conformance: interrupted"
+    assert left(found[0].labels[LABEL]) == []
+
+
+def running(pid: int) -> list[Any]:
+    client = docker.from_env()
+    try:
+        return [
+            it
+            for it in client.containers.list(filters={"label": LABEL})
+            if f"-{pid}-" in it.labels[LABEL]
+        ]
+    finally:
+        client.close()
