@@ -17,6 +17,7 @@ from byoc.training.config import TrainingConfig
 from byoc.training.faults import StoppedError, TrainingFault
 from byoc.training.history import History
 from byoc.training.model import Classifier, mean_loss
+from byoc.training.optimizer import schedule
 from byoc.training.place import Place
 from byoc.training.stopping import StopRequest
 
@@ -45,6 +46,7 @@ class Progress(lightning.Callback):
         self.config, self._place, self._stop = config, place, stop
         self._checkpoints, self._saves_regularly = checkpoints, saves_regularly
         self.steps_per_epoch = steps_per_epoch
+        self._factor = schedule(config.epochs * steps_per_epoch, config.warmup_ratio)
         self._log_every = max(1, config.epochs * steps_per_epoch // LOGGED_STEPS)
         self.epoch = self.step_in_epoch = 0
         self.has_ended = False
@@ -143,7 +145,7 @@ class Progress(lightning.Callback):
             return
         self.step_in_epoch += 1
         if self.step % self._log_every == 0:
-            self._log(trainer, pl_module)
+            self._log(pl_module)
         if not self._place.looks_at(self.step_in_epoch):
             return
         stops, saves = self._place.any(self._stop.requested, self._is_due())
@@ -156,7 +158,7 @@ class Progress(lightning.Callback):
         seconds = self.config.checkpoint_seconds
         return self._saves_regularly and 0 < seconds <= time.monotonic() - self._saved
 
-    def _log(self, trainer: lightning.Trainer, classifier: Classifier) -> None:
+    def _log(self, classifier: Classifier) -> None:
         """A line of the history: the mean loss since the last one."""
         now = classifier.loss_state().clone()
         self._logged = self._logged.to(now)
@@ -172,7 +174,8 @@ class Progress(lightning.Callback):
                 "step": self.step,
                 "epoch": self.epoch + 1,
                 "train_loss": mean,
-                "lr": trainer.optimizers[0].param_groups[-1]["lr"],
+                # The optimizer's own is the next step's by now.
+                "lr": self.config.lr * self._factor(self.step - 1),
             }
         )
         if self._place.is_first and time.monotonic() - self._said >= PROGRESS_SECONDS:
