@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from served import JSON, MISSING, Served, arguments, wait_until, write_script
 
 from byoc.serving import inference
 from byoc.serving.codecs import Inputs
 from tiny_model import write_tiny_model
 
-MISSING = [name for name in ("java", "nginx") if shutil.which(name) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 
-SERVE = Path(sys.executable).parent / "serve"
 TEXTS = ["the dog sleeps", "a cat", "the dog sees a cat", ""]
-JSON = {"Content-Type": "application/json"}
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, f"not so within {seconds} s"
-        time.sleep(0.05)
 
 
 ECHO = """
@@ -42,94 +28,6 @@ def model_fn(folder):
 def transform_fn(model, body, content_type, accept):
     return body
 """
-
-
-class Served:
-    """A running `serve` over a tree of its own."""
-
-    def __init__(self, base: Path, **variables: str) -> None:
-        self.port = free_port()
-        self.temporary = base / "tmp"
-        self.temporary.mkdir(parents=True, exist_ok=True)
-        self.log = base / "log"
-        self.seen: set[int] = set()
-        environment = os.environ | {
-            "SAGEMAKER_BASE_DIR": str(base),
-            "SAGEMAKER_BIND_TO_PORT": str(self.port),
-            "TMPDIR": str(self.temporary),
-            **variables,
-        }
-        with self.log.open("w") as stream:
-            self.process = subprocess.Popen(
-                [SERVE], env=environment, stdout=stream, stderr=stream, start_new_session=True
-            )
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, body, headers or {})
-            reply = connection.getresponse()
-            return reply.status, dict(reply.getheaders()), reply.read()
-        finally:
-            connection.close()
-
-    def invoke(self, content: object, headers: dict[str, str] = JSON) -> tuple[int, object]:
-        status, _, body = self.ask("POST", "/invocations", json.dumps(content).encode(), headers)
-        return status, json.loads(body)
-
-    def ping(self) -> int:
-        """The status; 0 while nothing listens."""
-        try:
-            return self.ask("GET", "/ping")[0]
-        except OSError:
-            return 0
-
-    def wait_ready(self) -> set[int]:
-        """All statuses of /ping until the first 200."""
-        seen: set[int] = set()
-
-        def is_ready() -> bool:
-            assert self.process.poll() is None, self.log.read_text()
-            seen.add(self.ping())
-            return 200 in seen
-
-        wait_until(is_ready)
-        return seen
-
-    def descendants(self) -> list[int]:
-        """Process ids of everything that this server started."""
-        return [pid for pid in process_ids() if str(self.temporary) in environment_of(pid)]
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.stop()
-
-
-def process_ids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def environment_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/environ").read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -259,19 +157,6 @@ def worker_with_model(served: Served) -> int:
     """The process that holds the model: a fork of the worker that the model server started."""
     workers = [pid for pid in served.descendants() if "model_service_worker" in arguments(pid)]
     return max(workers)
-
-
-def arguments(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def write_script(base: Path, script: str) -> None:
-    """A model that is nothing but its own code/inference.py: loads in no time."""
-    (base / "model/code").mkdir(parents=True)
-    (base / "model/code/inference.py").write_text(script)
 
 
 SLOW = """

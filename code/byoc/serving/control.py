@@ -6,7 +6,7 @@ import json
 import socketserver
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ class Reply:
     status: int
     body: bytes
     content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def reply(status: int, content: object) -> Reply:
@@ -55,6 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
         found = self.server.answer(self.command, parts.path, parts.query, body)
         self.send_response_only(found.status)
         self.send_header("Content-Type", found.content_type)
+        for name, value in found.headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(found.body)))
         self.end_headers()
         if self.command != "HEAD":

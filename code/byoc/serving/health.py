@@ -41,6 +41,12 @@ def answers(state: State, timeout: float = 2.0) -> bool:
     return status == 200
 
 
+def manage(state: State, method: str, target: str, timeout: float) -> int:
+    """The status of a request to the model server's management interface; 0 without a reply."""
+    status, _ = _ask(state.management_socket, method, target, timeout)
+    return status
+
+
 def in_flight(state: State) -> int:
     """How many requests the front has that are not answered, this one's own aside."""
     _, body = _ask(state.front_socket, "GET", "/", 2.0)

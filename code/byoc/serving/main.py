@@ -16,7 +16,7 @@ from types import FrameType
 from byoc import contract
 from byoc.serving import model_files
 from byoc.serving.faults import ServingFault
-from byoc.serving.settings import read_settings
+from byoc.serving.settings import default_workers, read_settings
 from byoc.serving.state import State
 from byoc.serving.supervisor import Supervisor
 
@@ -44,8 +44,14 @@ def _run() -> None:
     fault = cuda.driver_fault()
     if fault:
         raise ServingFault(fault)
-    model_files.check(contract.model_dir())
-    settings = replace(settings, rules=model_files.rules(contract.model_dir(), settings.rules))
+    if not settings.is_multi_model:
+        model_files.check(contract.model_dir())
+        settings = replace(settings, rules=model_files.rules(contract.model_dir(), settings.rules))
+    elif default_workers(0):
+        raise ServingFault(
+            "SAGEMAKER_MULTI_MODEL is true, and there is a GPU: SageMaker has multi-model "
+            "endpoints on GPUs with NVIDIA Triton's server only; choose a CPU instance"
+        )
     folder = _folder()
     try:
         supervisor = Supervisor(settings, State(folder))

@@ -38,8 +38,8 @@ _PATHS = "GET /ping or POST /invocations"
 _MULTI_MODEL_PATHS = "GET /ping, /models, or POST /models/NAME/invoke"
 RETRY_SECONDS = 1
 """What a caller that gets 503 should wait."""
-_OWN = 400
-"""This status is the worker's own, with its words, on an invocation; the front's elsewhere."""
+_INTERCEPTED = [status for status in _ERRORS if status != 400]
+"""The model server's replies that the front puts its own words in place of."""
 
 _TEMPLATE = """\
 {user}pid {folder}/nginx.pid;
@@ -153,29 +153,38 @@ _MODELS = """\
             proxy_read_timeout {loading}s;
         }}
         location /models/ {{
-            if ($invoked) {{
+            if ($is_invoke) {{
                 rewrite ^ /-invoke last;
             }}
             proxy_pass http://control;
             proxy_read_timeout {loading}s;
+        }}
+        location = /-model {{
+            # Which model of the server a name means: 403 where none.
+            internal;
+            access_log off;
+            proxy_pass http://control/-model$request_uri;
+            proxy_pass_request_body off;
+            proxy_set_header Content-Length "";
         }}
         location = /-invoke {{
             internal;
             if ($request_method != POST) {{
                 return 405;
             }}
-            proxy_pass http://model_server$invoked;
+            auth_request /-model;
+            auth_request_set $model $upstream_http_x_byoc_model;
+            error_page 403 =404 @not_loaded;
+            proxy_pass http://model_server/models/$model/invoke;
 {proxy}
         }}
 """
 
-# The name of a model as it was sent, percent-encoded: the server decodes it. It takes a name that
-# holds a slash from a query alone.
+# By the name as it was sent: a slash in it is percent-encoded.
 _MAPS = """\
-    map $request_uri $invoked {
+    map $request_uri $is_invoke {
         default "";
-        "~^/models/(?<slashed>[^/?]*%2[fF][^/?]*)/invoke(\\?|$)" "/invocations?model_name=$slashed";
-        "~^/models/(?<plain>[^/?]+)/invoke(\\?|$)" "/models/$plain/invoke";
+        "~^/models/[^/?]+/invoke(\\?|$)" 1;
     }
 """
 
@@ -208,7 +217,7 @@ _PROXY = """\
 
 def render(settings: Settings, state: State) -> str:
     """The configuration, as text."""
-    proxy = _PROXY.format(timeout=settings.timeout, intercepted=_intercepted(settings))
+    proxy = _PROXY.format(timeout=settings.timeout, intercepted=_error_pages(_INTERCEPTED, 12))
     multi = settings.is_multi_model
     values = {"proxy": proxy, "loading": settings.startup_timeout + 30}
     execution = settings.execution
@@ -268,15 +277,6 @@ def _location(name: str, status: int, body: dict[str, str], more: str = "") -> s
             " always; "
         )
     return f"        location {name} {{ {more}return {status} '{json.dumps(body)}'; }}"
-
-
-def _intercepted(settings: Settings) -> str:
-    """The model server's replies that the front puts its own words in place of."""
-    kept = [status for status in _ERRORS if status != _OWN]
-    pages = _error_pages(kept, indent=12)
-    if settings.is_multi_model:
-        pages = pages.replace("error_page 404 @404;", "error_page 404 @not_loaded;")
-    return pages
 
 
 def _error_pages(statuses: Iterable[int], indent: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 import time
 import traceback
@@ -53,3 +54,9 @@ def text(headers: Mapping[str, str], body: bytes) -> None:
 def _print(entry: dict[str, str]) -> None:
     """ASCII alone: the model server cuts lines at separators that JSON may hold."""
     print(json.dumps(entry), file=sys.stderr, flush=True)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Not what a worker's frame says when the server closes its socket, as it does to end it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return "Frontend disconnected" not in (str(error), record.getMessage().rstrip("."))
