@@ -21,7 +21,7 @@ BLOCK = 1 << 17
 """Bytes of text that are read and parsed at once."""
 LONGEST_LINE = 64 << 20
 """Bytes; a file without line ends is then told of, not read into memory."""
-ROWS = 8192
+ROWS = 1024
 """Rows that a csv or parquet file gives at once."""
 
 
