@@ -100,7 +100,15 @@ class Job:
             **setting.options,
         )
         self._start = time.monotonic()
-        self.container.start()
+        try:
+            self.container.start()
+        except APIError as error:
+            if error.status_code not in (400, 404):
+                raise
+            # Not the engine's fault: its answer to a command that the image does not have.
+            image.engine.remove(self.container)
+            said = str(error.explanation or error).rpartition("unable to start container process: ")
+            raise Failed(f"the container cannot start: {said[2]}") from error
 
     def stdout(self) -> str:
         return self._logs(stdout=True, stderr=False)

@@ -63,11 +63,15 @@ def success_and_failure(image: Image) -> str:
         raise NotTried("it succeeds without any data: what would make it fail is not known")
     expect_failure(findings, missing, "no channel")
     if image.workload.has_script_mode:
-        for program, what in (
-            ("raise ValueError('a cause of my own')\n", "a script that raises"),
-            ("import sys\nsys.exit(3)\n", "a script that calls sys.exit(3)"),
+        for program, what, words in (
+            (
+                "raise ValueError('a cause of my own')\n",
+                "a script that raises",
+                ["cause of my own"],
+            ),
+            ("import sys\nsys.exit(3)\n", "a script that calls sys.exit(3)", []),
         ):
-            expect_failure(findings, run(image, script_tree(image, program)), what)
+            expect_failure(findings, run(image, script_tree(image, program)), what, words)
     return findings.seen()
 
 
