@@ -82,6 +82,18 @@ def test_token_types_only_where_the_tokenizer_names_them(tree: Path) -> None:
     assert tokens["train"].types(0) is None
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_long_texts_are_cut_where_the_tokenizer_cuts(tree: Path, side: str) -> None:
+    folder = contract.channel_dir("train")
+    long = f"{'cat ' * 3000} house {'near ' * 3000} old"
+    (folder / "a.jsonl").unlink()
+    (folder / "a.tsv").write_text(f"sentence\tlabel\n{long}\t0\n{long}\t1\n" * 2)
+    splits, tokenizer = read_splits(TrainingConfig()), learn_tokenizer(TEXTS)
+    tokenizer.truncation_side = side
+    expected = tokenizer(long.strip(), truncation=True, max_length=6)["input_ids"]
+    assert written(splits, tokenizer, 6, tree)["train"].ids(0).tolist() == expected
+
+
 def test_ids_are_small_where_the_vocabulary_is(tree: Path) -> None:
     tokenizer, splits = learn_tokenizer(TEXTS), read_splits(TrainingConfig())
     assert written(splits, tokenizer, 32, tree)["train"].ids(0).dtype == np.uint16

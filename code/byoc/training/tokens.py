@@ -116,13 +116,11 @@ def _encoder(tokenizer: Any, max_length: int) -> Callable[[list[Example]], tuple
     backend.no_padding()
     backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
     limit = max_length * CHARACTERS_PER_TOKEN
+    kept = slice(-limit, None) if tokenizer.truncation_side == "left" else slice(limit)
 
     def encode(batch: list[Example]) -> tuple[Lists, Lists]:
         found = backend.encode_batch_fast(
-            [
-                text[:limit] if pair is None else (text[:limit], pair[:limit])
-                for text, pair, _ in batch
-            ]
+            [text[kept] if pair is None else (text[kept], pair[kept]) for text, pair, _ in batch]
         )
         return [row.ids for row in found], [row.type_ids for row in found]
 
