@@ -87,7 +87,7 @@ def test_long_texts_are_cut_where_the_tokenizer_cuts(tree: Path, side: str) -> N
     folder = contract.channel_dir("train")
     long = f"{'cat ' * 3000} house {'near ' * 3000} old"
     (folder / "a.jsonl").unlink()
-    (folder / "a.tsv").write_text(f"sentence\tlabel\n{long}\t0\n{long}\t1\n" * 2)
+    (folder / "a.tsv").write_text("sentence\tlabel\n" + f"{long}\t0\n{long}\t1\n" * 2)
     splits, tokenizer = read_splits(TrainingConfig()), learn_tokenizer(TEXTS)
     tokenizer.truncation_side = side
     expected = tokenizer(long.strip(), truncation=True, max_length=6)["input_ids"]
