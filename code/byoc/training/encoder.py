@@ -79,14 +79,16 @@ def model(found: str, config: TrainingConfig, tokenizer: Any, names: Sequence[st
 
     Raises ``TrainingFault`` where the source cannot be read as a safetensors encoder.
     """
-    from transformers import AutoModelForSequenceClassification, set_seed
+    import torch
+    from transformers import AutoModelForSequenceClassification
 
     labels = {
         "num_labels": len(names),
         "id2label": dict(enumerate(names)),
         "label2id": {name: number for number, name in enumerate(names)},
     }
-    set_seed(config.seed)
+    # transformers' set_seed would import peft: a second or so.
+    torch.manual_seed(config.seed)
     if found == SCRATCH:
         from byoc.training.scratch import tiny_model
 
