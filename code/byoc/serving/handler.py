@@ -1,25 +1,25 @@
-"""multi-model-server's entry into a worker: ``byoc.serving.handler:handle``.
+"""From multi-model-server's requests to the functions that answer them, and back.
 
-The server calls ``handle(None, context)`` once in each worker, to load the model, and then
-``handle(requests, context)`` for each batch of requests, one dict of parts for each.
+``byoc.serving.worker`` loads the model (``load``) and opens for requests (``enter``);
+``byoc.serving.lanes`` calls ``handle(requests, context)``, from many threads at a time, with one
+dict of parts for each request.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import time
 import traceback
 from http import HTTPStatus
+from pathlib import Path
 from typing import IO, Any
 
-from byoc import contract
 from byoc.serving import codecs, model_files, rules, told
 from byoc.serving.codecs import Inputs
 from byoc.serving.faults import RequestFault
 from byoc.serving.functions import Functions
-from byoc.serving.inference import predict_fn
+from byoc.serving.inference import last_batch, predict_fn
 from byoc.serving.settings import read_settings
 from byoc.serving.state import State
 
@@ -34,31 +34,33 @@ _life: IO[bytes] | None = None
 """Open, and with it locked, as long as this worker lives."""
 
 
-def handle(requests: list[dict[str, Any]] | None, context: Any) -> list[Any] | None:
-    """Loads the model, or answers requests."""
-    if requests is None:
-        _load(context)
-        return None
-    return [_reply(index, request, context) for index, request in enumerate(requests)]
-
-
-def _load(context: Any) -> None:
-    """Loads the model; tells the supervisor why where that fails, and ends the worker."""
-    global _functions, _life, _logs_texts
-    state, settings = State.from_environment(), read_settings()
+def load(model_dir: Path, state: State, gpu: int | None = None) -> None:
+    """Loads the model; tells the supervisor why where that fails, and ends the process."""
+    global _functions, _logs_texts
+    settings = read_settings()
     logging.getLogger().setLevel(settings.log_level)
+    logging.getLogger().addFilter(told.is_news)
     _logs_texts = settings.logs_texts
-    rules.use(model_files.rules(contract.model_dir(), settings.rules))
-    gpu = context.system_properties.get("gpu_id")
     os.environ["BYOC_SERVING_GPU"] = "" if gpu is None else str(gpu)
-    state.note_load()
     try:
-        _functions = Functions(contract.model_dir())
+        rules.use(model_files.rules(model_dir, settings.rules))
+        _functions = Functions(model_dir)
     except BaseException as error:  # a user's script may call exit()
         state.report_fault(_cause(error), traceback.format_exc())
-        # The server would start the worker again and again; the supervisor ends all instead.
+        # It would be started again and again; the supervisor ends all instead.
         os._exit(1)
+
+
+def enter(state: State) -> None:
+    """This process answers once, and counts as a live worker from then on."""
+    global _life
+    _warm_up()
     _life = state.enter_worker()
+
+
+def handle(requests: list[dict[str, Any]], context: Any) -> list[Any]:
+    """Answers requests."""
+    return [_reply(index, request, context) for index, request in enumerate(requests)]
 
 
 def _cause(error: BaseException) -> str:
@@ -71,7 +73,7 @@ def _reply(index: int, request: dict[str, Any], context: Any) -> Any:
     headers = {name.lower(): value for name, value in _headers(index, context).items()}
     begin = time.time()
     try:
-        body, content_type = _guarded_answer(request, headers)
+        body, content_type = _answer(request, headers)
         status = 200
     except RequestFault as fault:
         body, content_type, status = codecs.error_body(fault.message), codecs.JSON, fault.status
@@ -79,28 +81,16 @@ def _reply(index: int, request: dict[str, Any], context: Any) -> Any:
         told.fault(headers, error)
         body = codecs.error_body("the model could not answer this request")
         content_type, status = codecs.JSON, 500
-    told.note(context, index, headers, begin, 1, 1 if status == 200 else 0)
+    told.note(context, index, headers, begin, last_batch(), 1 if status == 200 else 0)
     context.set_response_status(status, HTTPStatus(status).phrase, index)
     context.set_response_content_type(index, content_type)
     return body
 
 
-def _guarded_answer(request: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str]:
-    """Answers; where that takes longer than the timeout, the worker says where it was, and ends.
-
-    A worker that hangs would never be replaced: the server only stops talking to it.
-    """
-    if WARM_UP_HEADER in headers:
-        return _warm_up(), codecs.JSON
-    faulthandler.dump_traceback_later(float(os.environ["BYOC_SERVING_TIMEOUT"]), exit=True)
-    try:
-        return _answer(request, headers)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
 def _answer(request: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str]:
     assert _functions is not None, "the server loads before it asks"
+    if WARM_UP_HEADER in headers:
+        return b"{}", codecs.JSON
     body = request.get("body", b"")
     if _logs_texts:
         told.text(headers, body)
@@ -108,12 +98,12 @@ def _answer(request: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str]
     return _functions.answer(bytes(body), content_type, headers.get("accept", ""))
 
 
-def _warm_up() -> bytes:
-    """Our own functions answer once, which pays the first call's cost; others have loaded."""
-    assert _functions is not None, "the server loads before it asks"
+def _warm_up() -> None:
+    """Our own functions answer, which pays the first calls' cost; others have loaded."""
+    assert _functions is not None, "loaded before"
     if _functions.is_default:
-        predict_fn(Inputs(["warm up", "a somewhat longer text to warm up with"]), _functions.model)
-    return b"{}"
+        for texts in (["warm up"], ["warm up", "a somewhat longer text to warm up with"] * 8):
+            predict_fn(Inputs(texts), _functions.model)
 
 
 def _headers(index: int, context: Any) -> dict[str, str]:

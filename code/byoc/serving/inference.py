@@ -7,25 +7,30 @@ A model's own ``code/inference.py`` replaces any of them: ``model_fn``, ``input_
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 from byoc.serving import codecs
+from byoc.serving.batching import Batcher, Limits
 from byoc.serving.codecs import Inputs
+from byoc.serving.settings import read_settings
+from byoc.serving.tokens import Tokenizer
 
 MAX_LENGTH = 512
 """Tokens at most, where neither tokenizer nor model says fewer."""
-CHARACTERS_PER_TOKEN = 256
-"""More than the average token has in any text, so that cutting there loses none of max_length."""
-TOKENS_PER_BATCH = 8192
-"""Padded tokens that go through the model at once: bounds memory, whatever a request brings."""
+GPU_TOKENS = 8192
+"""Tokens of one batch on a GPU, which wants large ones; ``Limits`` has a CPU's."""
+
+_last = threading.local()
 
 
 @dataclass(frozen=True)
 class Classifier:
-    model: Any
-    tokenizer: Any
-    device: Any
+    """Answers many threads at once: their inputs go through the model together."""
+
+    tokenizer: Tokenizer
+    batcher: Batcher
     labels: list[str]
     max_length: int
 
@@ -35,7 +40,11 @@ def model_fn(model_dir: str) -> Classifier:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads()))
+    from byoc.serving.engine import compute_of
+
+    settings = read_settings()
+    # One thread while it loads: a process that is forked from this one could not use others.
+    torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
     model = AutoModelForSequenceClassification.from_pretrained(
         model_dir, local_files_only=True, use_safetensors=True
@@ -44,7 +53,15 @@ def model_fn(model_dir: str) -> Classifier:
     model.to(device).eval()
     names = {int(number): name for number, name in model.config.id2label.items()}
     labels = [str(names[number]) for number in sorted(names)]
-    return Classifier(model, tokenizer, device, labels, _max_length(tokenizer, model.config))
+    max_length = _max_length(tokenizer, model.config, settings.max_length)
+    limits = Limits(
+        requests=settings.batch_size or Limits.requests,
+        tokens=Limits.tokens if device.type == "cpu" else GPU_TOKENS,
+        delay=(settings.batch_delay_ms or 0) / 1000,
+    )
+    executors = settings.threads if device.type == "cpu" else 1
+    batcher = Batcher(compute_of(model, settings.precision), executors, settings.threads, limits)
+    return Classifier(Tokenizer(tokenizer, max_length), batcher, labels, max_length)
 
 
 def input_fn(request_body: bytes | str, request_content_type: str) -> Inputs:
@@ -55,9 +72,14 @@ def input_fn(request_body: bytes | str, request_content_type: str) -> Inputs:
 def predict_fn(data: Inputs, model: Classifier) -> list[Any]:
     """For each input its best label and score; where top_k is not 1, a list of the best top_k."""
     top_k = data.top_k
-    scores = _scores(data, model)
+    scores, _last.batch = model.batcher.scores(model.tokenizer.rows(data.texts, data.pairs))
     ranked = [_ranked(row, model.labels)[:top_k] for row in scores]
     return data.in_place([row[0] for row in ranked] if top_k == 1 else ranked)
+
+
+def last_batch() -> int:
+    """How many requests went through the model together with this thread's last one."""
+    return getattr(_last, "batch", 0) or 1
 
 
 def output_fn(prediction: list[Any], accept: str) -> tuple[bytes, str]:
@@ -73,67 +95,10 @@ def _device(torch: Any) -> Any:
     return torch.device("cuda", number % torch.cuda.device_count())
 
 
-def _max_length(tokenizer: Any, config: Any) -> int:
+def _max_length(tokenizer: Any, config: Any, chosen: int | None) -> int:
     """The least of what tokenizer and model can take: some tokenizers name an absurd number."""
     positions = getattr(config, "max_position_embeddings", None) or MAX_LENGTH
-    return int(min(tokenizer.model_max_length, positions, MAX_LENGTH))
-
-
-def _shortened(text: str, max_length: int) -> str:
-    """Without the end that truncation would drop anyway: tokenizing 6 MB takes half a minute."""
-    return text[: max_length * CHARACTERS_PER_TOKEN]
-
-
-def _scores(data: Inputs, classifier: Classifier) -> list[list[float]]:
-    """Probabilities for each input, computed in batches of similar length, in the inputs' order."""
-    encoded = _encoded(data, classifier)
-    scores: list[list[float]] = [[] for _ in encoded]
-    for batch in _batches([len(row["input_ids"]) for row in encoded]):
-        rows = {name: [encoded[i][name] for i in batch] for name in encoded[0]}
-        for position, row in zip(batch, _forward(rows, classifier), strict=True):
-            scores[position] = row
-    return scores
-
-
-def _encoded(data: Inputs, classifier: Classifier) -> list[dict[str, list[int]]]:
-    """What the model takes for each input, by name, not padded yet."""
-    limit = classifier.max_length
-    pairs = data.pairs or [None] * len(data.texts)
-    encoded: list[dict[str, list[int]]] = [{} for _ in data.texts]
-    for is_pair in (False, True):  # the tokenizer takes all with a second text, or all without
-        places = [place for place, pair in enumerate(pairs) if (pair is not None) is is_pair]
-        if not places:
-            continue
-        texts = [_shortened(data.texts[place], limit) for place in places]
-        second = [_shortened(pairs[place] or "", limit) for place in places] if is_pair else None
-        found = classifier.tokenizer(texts, second, truncation=True, max_length=limit)
-        for name, values in found.items():
-            for place, value in zip(places, values, strict=True):
-                encoded[place][name] = value
-    return encoded
-
-
-def _batches(lengths: list[int]) -> list[list[int]]:
-    """Positions in batches: longest first, each at most TOKENS_PER_BATCH tokens when padded."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    batches: list[list[int]] = []
-    for position in order:
-        room = batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= TOKENS_PER_BATCH
-        if room:
-            batches[-1].append(position)
-        else:
-            batches.append([position])
-    return batches
-
-
-def _forward(rows: dict[str, list[list[int]]], classifier: Classifier) -> list[list[float]]:
-    import torch
-
-    padded = classifier.tokenizer.pad(rows, return_tensors="pt").to(classifier.device)
-    with torch.inference_mode():
-        logits = classifier.model(**padded).logits
-    probabilities: list[list[float]] = torch.softmax(logits.float(), dim=-1).tolist()
-    return probabilities
+    return int(min(tokenizer.model_max_length, positions, chosen or MAX_LENGTH))
 
 
 def _ranked(row: list[float], labels: list[str]) -> list[dict[str, Any]]:

@@ -11,19 +11,26 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
+from byoc import contract
+from byoc.serving import health
 from byoc.serving.faults import ServingFault
 from byoc.serving.settings import Settings
-from byoc.serving.state import FOLDER_VARIABLE, State
+from byoc.serving.state import FOLDER_VARIABLE, MODEL_FILE, State
+from byoc.serving.worker import lanes_of, listen
 
 PROGRAM = "java"
 DEBIAN_PACKAGE = "openjdk-17-jre-headless"
 MODEL_NAME = "model"
-HANDLER = "byoc.serving.handler:handle"
+HANDLER = "byoc.serving.handler"
+WORKER = "mms/model_service_worker.py"
+"""Where the model server looks for the program of a worker, under its home."""
 HEAP = "512m"
 """The most that Java may take: queued bodies of 6 MB each lie there twice."""
 LOAD_SECONDS = 1800
@@ -40,11 +47,12 @@ _NOISE = (
     "Model server started.",
     "attachIOStreams()",
     "terminateIOStreams()",
-    "Model model loaded",
     "WARNING: sun.reflect.Reflection",
     "Stopped Scanner",
     "OpenJDK 64-Bit Server VM warning",
 )
+
+_LOADED = re.compile(r"Model \w+ loaded io_fd=")
 
 _LOG_CONFIGURATION = """\
 <?xml version="1.0" encoding="UTF-8"?>
@@ -71,7 +79,12 @@ class Launch:
 def prepare(settings: Settings, state: State) -> Launch:
     """Writes the configuration into the state's folder; how to start the server with it."""
     home = _home()
-    _write_model(state.folder / "models" / MODEL_NAME)
+    _write_worker(state.folder / WORKER)
+    (state.folder / "models").mkdir()
+    start = []
+    if not settings.is_multi_model:
+        _write_model(state.folder / "models" / MODEL_NAME)
+        start = ["-m", f"{MODEL_NAME}={MODEL_NAME}"]
     config = state.folder / "config.properties"
     config.write_text(_properties(settings, state), encoding="utf-8")
     log = state.folder / "log4j2.xml"
@@ -88,17 +101,43 @@ def prepare(settings: Settings, state: State) -> Launch:
         f"-Djava.io.tmpdir={state.folder}",
         f"-Djava.library.path={state.folder / 'native'}",
         f"-Dlog4j.configurationFile=file://{log}",
-        f"-Dmodel_server_home={home}",
+        f"-Dmodel_server_home={state.folder}",
         *("-cp", str(home / "mms/frontend/model-server.jar"), "com.amazonaws.ml.mms.ModelServer"),
         *("--python", sys.executable, "-f", str(config)),
-        *("-s", str(state.folder / "models"), "-m", f"{MODEL_NAME}={MODEL_NAME}"),
+        *("-s", str(state.folder / "models"), *start),
     ]
     return Launch(command, _environment(settings, state), (library,))
 
 
+def register(settings: Settings, state: State, name: str, path: Path) -> int:
+    """Has a model of multi-model mode loaded; the server's status, 200 once its workers have it.
+
+    ``name``: of letters and digits; ``path``: the model's folder.
+    """
+    folder = state.folder / "models" / name
+    _write_model(folder, name)
+    (folder / MODEL_FILE).write_text(json.dumps({"path": str(path)}), encoding="utf-8")
+    query = urlencode(
+        {
+            "url": name,
+            "model_name": name,
+            "initial_workers": settings.workers * lanes_of(path, settings),
+            "synchronous": "true",
+        }
+    )
+    return health.manage(state, "POST", f"/models?{query}", settings.startup_timeout)
+
+
+def workers(settings: Settings, state: State) -> Launch:
+    """How to start the workers of the one model; the server's connections go to their socket."""
+    descriptor = listen(state.workers_socket).detach()
+    command = [sys.executable, str(state.folder / WORKER), "--listen", str(descriptor)]
+    return Launch(command, _environment(settings, state), (descriptor,))
+
+
 def is_noise(line: str) -> bool:
     """What the server says for itself about each worker, in every start."""
-    return line.startswith(_NOISE) or not line.strip()
+    return line.startswith(_NOISE) or not line.strip() or bool(_LOADED.match(line))
 
 
 def _home() -> Path:
@@ -109,14 +148,20 @@ def _home() -> Path:
     return Path(spec.origin).resolve().parent.parent
 
 
-def _write_model(folder: Path) -> None:
+def _write_worker(path: Path) -> None:
+    """Our worker in the place of the server's own."""
+    path.parent.mkdir()
+    path.write_text("from byoc.serving.worker import main\n\nmain()\n", encoding="utf-8")
+
+
+def _write_model(folder: Path, name: str = MODEL_NAME) -> None:
     """An exploded model archive that holds nothing but the name of our handler."""
     manifest = {
         "specificationVersion": "1.0",
         "implementationVersion": "1.0",
         "modelServerVersion": "1.0",
         "runtime": "python",
-        "model": {"modelName": MODEL_NAME, "modelVersion": "1.0", "handler": HANDLER},
+        "model": {"modelName": name, "modelVersion": "1.0", "handler": HANDLER},
     }
     (folder / "MAR-INF").mkdir(parents=True)
     (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -126,7 +171,8 @@ def _properties(settings: Settings, state: State) -> str:
     properties = {
         "inference_address": f"unix:{state.inference_socket}",
         "management_address": f"unix:{state.management_socket}",
-        "default_workers_per_model": settings.workers,
+        # What it takes for a worker is one connection: ``byoc.serving.worker``.
+        "default_workers_per_model": settings.workers * lanes_of(contract.model_dir(), settings),
         "job_queue_size": settings.queue,
         "default_response_timeout_seconds": LOAD_SECONDS,
         # The front has limited bodies already; headers and framing come on top.

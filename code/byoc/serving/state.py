@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 FOLDER_VARIABLE = "BYOC_SERVING_STATE"
+MODEL_FILE = "model.json"
+"""In a model's folder in multi-model mode: where the model itself lies."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,11 @@ class State:
         return self.folder / "management.sock"
 
     @property
+    def workers_socket(self) -> Path:
+        """The model server's connections to the workers of the one model."""
+        return self.folder / "workers.sock"
+
+    @property
     def control_socket(self) -> Path:
         """The supervisor's own HTTP: metrics, and models in multi-model mode."""
         return self.folder / "control.sock"
@@ -58,7 +68,7 @@ class State:
     def note_load(self) -> None:
         """A worker begins to load the model."""
         with (self.folder / "loads").open("a") as stream:
-            stream.write(f"{os.getpid()}\n")
+            stream.write(f"{os.getpid()} {os.getppid()}\n")
 
     def loads(self) -> int:
         """How often a worker began to load the model."""
@@ -66,6 +76,32 @@ class State:
             return len((self.folder / "loads").read_text().splitlines())
         except FileNotFoundError:
             return 0
+
+    def processes(self) -> set[int]:
+        """Ids of the processes that load the model or have it, and of those that forked them."""
+        try:
+            words = (self.folder / "loads").read_text().split()
+        except FileNotFoundError:
+            return set()
+        return {pid for pid in map(int, words) if self._is_mine(pid)}
+
+    def _is_mine(self, pid: int) -> bool:
+        """Still the process that it was? The model server names the folder in its arguments."""
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return str(self.folder).encode() in arguments.split(b"\0")
+
+    def end_processes(self, seconds: float = 5.0) -> None:
+        """Waits until they have gone by themselves, then kills what is left."""
+        end = time.monotonic() + seconds
+        while (left := self.processes()) and time.monotonic() < end + seconds:
+            if time.monotonic() > end:
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
 
     def enter_worker(self) -> IO[bytes]:
         """This worker has a loaded model, and counts as alive until the file is closed.

@@ -11,6 +11,7 @@ import time
 from byoc.serving import health, metrics, model_server, nginx
 from byoc.serving.control import Control, Reply, reply
 from byoc.serving.faults import ServingFault
+from byoc.serving.models import Models
 from byoc.serving.processes import Program, adopt_orphans, need, reap_orphans
 from byoc.serving.request_log import RequestLog
 from byoc.serving.settings import Settings
@@ -21,6 +22,8 @@ HEALTH_SECONDS = 0.5
 """How often workers and model server are looked at."""
 SILENT_SECONDS = 10.0
 """A model server that does not answer for so long counts as one without a live worker."""
+RESTART_SECONDS = 1.0
+"""The least time between two starts of the process that loads the model."""
 LOADS = 3
 """A worker that ends so often while it loads, without a word, will not come up."""
 
@@ -36,6 +39,11 @@ class Supervisor:
         self._warm = False
         self._last_answer = time.monotonic()
         self._metrics = metrics.Metrics()
+        self._launch: model_server.Launch | None = None
+        self._workers: Program | None = None
+        self._workers_since = 0.0
+        self._workers_ended = 0
+        self._models = Models(settings, state) if settings.is_multi_model else None
 
     def run(self) -> None:
         """Serves until ``stop`` is set, then answers what is in flight, and returns.
@@ -49,8 +57,11 @@ class Supervisor:
             self._drain()
         finally:
             self._state.set_ready(False)
-            for program in self._programs:
+            for program in self._all():
                 program.kill_group()
+
+    def _all(self) -> list[Program]:
+        return [*self._programs, *([self._workers] if self._workers else [])]
 
     def _start(self) -> None:
         need(model_server.PROGRAM, model_server.DEBIAN_PACKAGE)
@@ -62,6 +73,9 @@ class Supervisor:
         # The front first: callers get 503 while the model loads, not a refused connection.
         self._programs.append(Program("nginx", nginx.command(self._settings, self._state)))
         launch = model_server.prepare(self._settings, self._state)
+        if self._models is None:
+            self._launch = model_server.workers(self._settings, self._state)
+            self._start_workers()
         server = Program(
             "the model server",
             launch.command,
@@ -72,13 +86,24 @@ class Supervisor:
         )
         self._programs.append(server)
 
+    def _start_workers(self) -> None:
+        """The process that loads the one model and forks its workers; again, where it has died."""
+        assert self._launch is not None, "in single-model mode"
+        self._workers_since = time.monotonic()
+        self._workers = Program(
+            "the process that loads the model",
+            self._launch.command,
+            self._launch.environment,
+            self._launch.descriptors,
+        )
+
     def _load(self) -> None:
         """Waits for the first answer of a loaded model."""
         begin = time.monotonic()
         threading.Thread(target=self._warm_up, daemon=True).start()
         while not self._warm and not self.stop.wait(POLL_SECONDS):
-            self._check_programs()
             self._check_loading()
+            self._check_programs()
             if time.monotonic() - begin > self._settings.startup_timeout:
                 limit = self._settings.startup_timeout
                 raise ServingFault(f"the model gave no answer within {limit} s of the start")
@@ -89,13 +114,18 @@ class Supervisor:
 
     def _warm_up(self) -> None:
         while not self._warm and not self.stop.wait(POLL_SECONDS):
-            self._warm = health.warm_up(self._state, self._settings.startup_timeout)
+            if self._models is not None:
+                self._warm = health.answers(self._state)
+            else:
+                self._warm = health.warm_up(self._state, self._settings.startup_timeout)
 
     def _check_loading(self) -> None:
         fault = self._state.take_fault()
         if fault:
             raise ServingFault(*fault)
-        if self._state.loads() > LOADS * self._settings.workers:
+        self._check_workers()
+        ends = max(self._state.loads() // self._settings.workers, self._workers_ended)
+        if ends > LOADS:
             raise ServingFault(
                 f"a worker ended {LOADS} times while it loaded the model, without a word: "
                 "is there enough memory?"
@@ -105,6 +135,7 @@ class Supervisor:
         """Keeps the ready file true until the stop."""
         while not self.stop.wait(HEALTH_SECONDS):
             self._check_programs()
+            self._check_workers()
             fault = self._state.take_fault()
             if fault:
                 _say(f"a worker could not start again: {fault[0]}")
@@ -115,7 +146,8 @@ class Supervisor:
             self._last_answer = time.monotonic()
         # A busy machine is slow to answer: that alone is no reason to be replaced.
         silent = time.monotonic() - self._last_answer > SILENT_SECONDS
-        return not silent and self._state.live_workers() > 0
+        # In multi-model mode there may be no model, and so no worker.
+        return not silent and (self._models is not None or self._state.live_workers() > 0)
 
     def _set_ready(self, ready: bool) -> None:
         if ready != self._state.ready.exists():
@@ -123,28 +155,44 @@ class Supervisor:
             _say("a worker is alive again" if ready else "no worker is alive")
 
     def _check_programs(self) -> None:
-        reap_orphans(self._programs)
+        reap_orphans(self._all())
         for program in self._programs:
             code = program.exit_code()
             if code is not None and not self.stop.is_set():
                 raise ServingFault(f"{program.name} ended with {code}")
 
-    def _answer(self, method: str, path: str, _query: str, _body: bytes) -> Reply:
+    def _check_workers(self) -> None:
+        """Starts the process that loads the model again, where it has died."""
+        is_over = self._workers is not None and self._workers.exit_code() is not None
+        # A fault that it reported on the way out is told first, and may end all.
+        if is_over and time.monotonic() - self._workers_since > RESTART_SECONDS:
+            self._workers_ended += 1
+            self._start_workers()
+
+    def _answer(self, method: str, path: str, query: str, body: bytes) -> Reply:
         """What comes through the control socket."""
         if path == "/metrics" and method in ("GET", "HEAD"):
             text = self._metrics.text(self._gauges(), self._restarts())
             return Reply(200, text.encode(), metrics.CONTENT_TYPE)
+        if self._models is not None:
+            return self._models.answer(method, path, query, body)
         return reply(404, {"error": "not found"})
 
     def _gauges(self) -> dict[str, float]:
-        return {
+        found = {
             "byoc_requests_in_flight": health.in_flight(self._state),
-            "byoc_workers": self._state.live_workers(),
+            "byoc_workers": sum(it.live_workers() for it in self._states()),
             "byoc_ready": float(self._state.ready.exists()),
         }
+        return found | ({"byoc_models": len(self._models.all())} if self._models else {})
+
+    def _states(self) -> list[State]:
+        """Those that workers tell of themselves: one, or one of each model."""
+        return [self._state] if self._models is None else [it.state for it in self._models.all()]
 
     def _restarts(self) -> int:
-        return max(0, self._state.loads() - self._settings.workers)
+        workers = self._settings.workers
+        return sum(max(0, it.loads() - workers) for it in self._states())
 
     def _drain(self) -> None:
         """No new requests; those in flight are answered, as far as SageMaker's 30 s allow."""

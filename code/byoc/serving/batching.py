@@ -1,0 +1,178 @@
+"""True batches: what came in while the executors were busy goes through the model together.
+
+Nobody ever waits for company: a free executor takes what is there, be it one row. Under load rows
+gather by themselves, and executors share them evenly. With several executors each computes on
+fewer threads, which wastes less than all cores on one batch do.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+LEAST_TOKENS = 64
+"""A batch is not divided among executors below this: the weights are read once for each part."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One input as the model takes it."""
+
+    ids: Sequence[int]
+    types: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+Compute = Callable[[list[Row], int], list[list[float]]]
+"""Scores of rows sorted by length, computed on so many threads."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one batch."""
+
+    requests: int = 32
+    tokens: int = 512
+    """Reached by several rows only: one row may be longer."""
+    delay: float = 0.0
+    """Seconds that a request with company in flight may wait for more of it."""
+
+
+@dataclass
+class _Job:
+    """A request's rows, shortest first, and the scores that are there already."""
+
+    rows: list[tuple[int, Row]]
+    scores: list[list[float]]
+    since: float
+    taken: int = 0
+    left: int = 0
+    batch: int = 0
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Batcher:
+    """Computes rows for many threads at once. Its own threads start with the first row."""
+
+    def __init__(
+        self, compute: Compute, executors: int, threads: int, limits: Limits | None = None
+    ) -> None:
+        self._compute = compute
+        self._executors, self._threads = executors, threads
+        self._limits = limits or Limits()
+        self._jobs: deque[_Job] = deque()
+        self._ready = threading.Condition()
+        self._in_flight = self._busy = 0
+        self._started = False
+
+    def scores(self, rows: Sequence[Row]) -> tuple[list[list[float]], int]:
+        """The rows' scores in their order, and with how many requests the last of them ran.
+
+        Raises what the computation raised.
+        """
+        if not rows:
+            return [], 0
+        ordered = sorted(enumerate(rows), key=lambda pair: len(pair[1]))
+        job = _Job(ordered, [[] for _ in rows], time.monotonic(), left=len(rows))
+        with self._ready:
+            self._start()
+            self._jobs.append(job)
+            self._in_flight += 1
+            self._ready.notify()
+        job.done.wait()
+        with self._ready:
+            self._in_flight -= 1
+        if job.error is not None:
+            raise job.error
+        return job.scores, job.batch
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            for number in range(self._executors):
+                threading.Thread(target=self._run, daemon=True, name=f"executor {number}").start()
+
+    def _run(self) -> None:
+        while True:
+            with self._ready:
+                while not self._jobs or self._waits():
+                    self._ready.wait(self._patience())
+                batch, requests = self._take()
+                self._busy += 1
+                threads = max(1, self._threads // self._busy)
+                if self._jobs:
+                    self._ready.notify()
+            self._compute_batch(batch, requests, threads)
+            with self._ready:
+                self._busy -= 1
+
+    def _waits(self) -> bool:
+        """Is it worth it to wait for more? Never without the delay, never for a lone request."""
+        if not self._limits.delay or self._in_flight < 2:
+            return False
+        is_full = len(self._jobs) >= self._limits.requests
+        return not is_full and time.monotonic() - self._jobs[0].since < self._limits.delay
+
+    def _patience(self) -> float | None:
+        if not self._jobs:
+            return None
+        return max(0.0, self._limits.delay - (time.monotonic() - self._jobs[0].since))
+
+    def _take(self) -> tuple[list[tuple[_Job, int, Row]], int]:
+        """The next batch, and how many requests are in it; rows of a large request in parts.
+
+        A request that is not done goes behind the others: none has to wait for 10,000 rows.
+        """
+        budget = self._budget()
+        batch: list[tuple[_Job, int, Row]] = []
+        requests = 0
+        while self._jobs and requests < self._limits.requests and (budget > 0 or not batch):
+            job = self._jobs.popleft()
+            requests += 1
+            while job.taken < len(job.rows):
+                place, row = job.rows[job.taken]
+                if batch and len(row) > budget:
+                    budget = 0
+                    break
+                batch.append((job, place, row))
+                job.taken += 1
+                budget -= len(row)
+            if job.taken < len(job.rows):
+                self._jobs.append(job)
+        return batch, requests
+
+    def _budget(self) -> int:
+        """Tokens of the next batch: an even share of what waits among the free executors."""
+        waiting = 0
+        for job in self._jobs:
+            waiting += sum(len(row) for _, row in job.rows[job.taken : job.taken + 512])
+            if waiting > self._limits.tokens * self._executors:
+                return self._limits.tokens
+        share = -(-waiting // max(1, self._executors - self._busy))
+        return min(max(share, LEAST_TOKENS), self._limits.tokens)
+
+    def _compute_batch(
+        self, batch: list[tuple[_Job, int, Row]], requests: int, threads: int
+    ) -> None:
+        batch.sort(key=lambda entry: len(entry[2]))
+        error: BaseException | None = None
+        scores: list[list[float]] = []
+        try:
+            scores = self._compute([row for _, _, row in batch], threads)
+        except BaseException as caught:  # the request's thread raises it
+            error = caught
+        with self._ready:
+            for number, (job, place, _) in enumerate(batch):
+                if error is None:
+                    job.scores[place] = scores[number]
+                job.error = job.error or error
+                job.batch = requests
+                job.left -= 1
+                if job.left == 0:
+                    job.done.set()

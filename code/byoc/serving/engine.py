@@ -1,0 +1,162 @@
+"""How a loaded model is computed: the fastest way that this machine has and that agrees.
+
+On a CPU an encoder of a known family is packed (``byoc.serving.packed``), on 8-bit integers where
+the CPU multiplies them. Any other model runs as Hugging Face built it, padded to the longest.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from byoc.serving.batching import Compute, Row
+from byoc.serving.linears import FloatLinear, Int8Linear, Linear, has_int8
+from byoc.serving.packed import NotPackable, PackedEncoder, pack
+
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LEAST_FOR_INT8 = 4_000_000
+"""Weights of an encoder: a smaller one is no faster on integers, and stays exact."""
+TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "int8": 0.1}
+"""How far a probability may lie from the one of the model as it was built."""
+
+_log = logging.getLogger(__name__)
+
+
+class WrongPrecision(ValueError):  # noqa: N818
+    """BYOC_PRECISION asks for what this machine or this model cannot do."""
+
+
+def compute_of(model: Any, precision: str = "auto") -> Compute:
+    """The model's scores for rows, by the precision asked for.
+
+    Raises ``WrongPrecision``. Takes the model's weights apart: it must not be used afterwards.
+    """
+    if model.device.type != "cpu":
+        return _whole(model, _gpu_type(precision))
+    if precision == "fp16":
+        raise WrongPrecision("BYOC_PRECISION=fp16 is for GPUs: give auto, fp32, bf16 or int8")
+    if precision == "int8" and not has_int8():
+        raise WrongPrecision("BYOC_PRECISION=int8: this CPU has no VNNI; give auto, fp32 or bf16")
+    if precision == "auto":
+        precision = "int8" if has_int8() and _size(model) >= LEAST_FOR_INT8 else "fp32"
+        for choice in dict.fromkeys((precision, "fp32")):
+            packed = _packed(model, choice)
+            if packed is not None:
+                return packed
+        return _whole(model, torch.float32)
+    packed = _packed(model, precision)
+    if packed is None and precision == "int8":
+        raise WrongPrecision(f"BYOC_PRECISION=int8: not with {type(model).__name__}; give auto")
+    return packed or _whole(model, TYPES[precision])
+
+
+def _size(model: Any) -> int:
+    """Weights in the linear layers of the encoder."""
+    modules = (it for it in model.base_model.modules() if isinstance(it, torch.nn.Linear))
+    return sum(module.weight.numel() for module in modules)
+
+
+def _packed(model: Any, precision: str) -> Compute | None:
+    """The packed form; None where there is none, or where it does not agree with the model."""
+
+    def linear(weight: Tensor, bias: Tensor, lowest: float | None) -> Linear:
+        if precision == "int8":
+            return Int8Linear(weight, bias, lowest)
+        return FloatLinear(weight, bias, TYPES[precision])
+
+    try:
+        encoder = pack(model, linear)
+    except NotPackable as reason:
+        _log.info("computed as it was built: %s", reason)
+        return None
+    distance = _distance(model, encoder)
+    if not distance <= TOLERANCE[precision]:
+        _log.warning("%s is %.3f off the model as it was built: not used", precision, distance)
+        return None
+    _drop_weights(model)
+
+    def compute(rows: list[Row], threads: int) -> list[list[float]]:
+        _use(threads)
+        logits = encoder.logits([row.ids for row in rows], [row.types for row in rows])
+        return _probabilities(logits)
+
+    return compute
+
+
+def _distance(model: Any, encoder: PackedEncoder) -> float:
+    """The largest difference of a probability over a few sequences of arbitrary tokens."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = model.get_input_embeddings().weight.shape[0]
+    lengths = [
+        length for length in (3, 11, 11, 24) if length < model.config.max_position_embeddings
+    ]
+    ids = [torch.randint(tokens, (length,), generator=generator).tolist() for length in lengths]
+    # RoBERTa takes the padding token's number for padding, wherever it stands.
+    padding = model.config.pad_token_id
+    ids = [[token if token != padding else (token + 1) % tokens for token in row] for row in ids]
+    found = encoder.logits(ids, [[0] * len(row) for row in ids]).softmax(-1)
+    with torch.inference_mode():
+        expected = [model(torch.tensor([row])).logits.float().softmax(-1)[0] for row in ids]
+    return float((found - torch.stack(expected)).abs().max())
+
+
+def _drop_weights(model: Any) -> None:
+    """Frees the encoder's own weights: the packed form has them in its own way."""
+    for name in ("encoder", "transformer"):
+        for module in getattr(model.base_model, name, torch.nn.Module()).modules():
+            if isinstance(module, torch.nn.Linear):
+                module.weight = module.bias = None  # type: ignore[assignment]
+
+
+def _whole(model: Any, dtype: torch.dtype) -> Compute:
+    """The model as it was built, on batches padded to the longest row."""
+    model = model.to(dtype).eval()
+    takes_types = "token_type_ids" in model.forward.__code__.co_varnames
+    padding = model.config.pad_token_id or 0
+    device = model.device
+    on_gpu = device.type == "cuda"
+
+    def matrix(rows: list[Any], fill: int, width: int) -> Tensor:
+        padded = torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])
+        return padded.pin_memory().to(device, non_blocking=True) if on_gpu else padded
+
+    def compute(rows: list[Row], threads: int) -> list[list[float]]:
+        _use(threads)
+        width = _bucket(len(rows[-1]), model.config) if on_gpu else len(rows[-1])
+        inputs = {
+            "input_ids": matrix([row.ids for row in rows], padding, width),
+            "attention_mask": matrix([[1] * len(row) for row in rows], 0, width),
+        }
+        if takes_types:
+            inputs["token_type_ids"] = matrix([row.types for row in rows], 0, width)
+        with torch.inference_mode():
+            return _probabilities(model(**inputs).logits)
+
+    return compute
+
+
+def _bucket(length: int, config: Any) -> int:
+    """The next multiple of eight: tensor cores want it, and shapes repeat."""
+    most = getattr(config, "max_position_embeddings", None) or length
+    return min(-(-length // 8) * 8, max(most, length))
+
+
+def _gpu_type(precision: str) -> torch.dtype:
+    """fp16 by default: every GPU that SageMaker has is fast at it, and it is finer than bf16."""
+    if precision == "int8":
+        raise WrongPrecision("BYOC_PRECISION=int8 is for CPUs: give auto, fp32, bf16 or fp16")
+    return TYPES["fp16" if precision == "auto" else precision]
+
+
+def _probabilities(logits: Tensor) -> list[list[float]]:
+    found: list[list[float]] = torch.softmax(logits.float(), dim=-1).tolist()
+    return found
+
+
+def _use(threads: int) -> None:
+    """How many threads this thread's operators use."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)

@@ -1,0 +1,65 @@
+"""A worker's connections from the model server: each carries one request at a time.
+
+The wire form is multi-model-server's own, read and written by its own Python package.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from typing import Any
+
+from mms.protocol.otf_message_handler import create_load_model_response, retrieve_msg
+from mms.service import Service
+
+from byoc.serving import handler
+from byoc.serving.watchdog import Watchdog
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep Python's lock from others: a tenth of the default."""
+
+
+def serve_lanes(listener: socket.socket, lanes: int, timeout: float) -> None:
+    """Answers on so many connections at a time, for good."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    watchdog = Watchdog(timeout)
+    free = threading.Semaphore(lanes)
+    while True:
+        free.acquire()
+        connection, _ = listener.accept()
+        arguments = (connection, watchdog, free)
+        threading.Thread(target=_serve, args=arguments, daemon=True, name="lane").start()
+
+
+def _serve(connection: socket.socket, watchdog: Watchdog, free: threading.Semaphore) -> None:
+    reader = _Reader(connection)
+    service = Service("model", None, None, handler.handle, None, 1)
+    try:
+        while True:
+            command, message = retrieve_msg(reader)
+            if command == b"L":  # the model is there before anything is accepted
+                text = f"loaded. [PID]:{os.getpid()}"
+                connection.sendall(create_load_model_response(200, text))
+                continue
+            with watchdog.watch():
+                reply = service.predict(message)
+            connection.sendall(reply)
+    except (ValueError, OSError):
+        pass  # the model server has closed the connection
+    finally:
+        connection.close()
+        free.release()
+
+
+class _Reader:
+    """What the package reads field by field, in some sixty calls a request, from a buffer."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._stream: Any = connection.makefile("rb", buffering=1 << 16)
+
+    def recv(self, length: int) -> bytes:
+        """Exactly so many bytes; fewer at the connection's end alone."""
+        found: bytes = self._stream.read(length)
+        return found

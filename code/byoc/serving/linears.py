@@ -1,0 +1,84 @@
+"""Linear layers over packed tokens, in the precisions that a CPU is good at.
+
+All take and give float32, so that what lies between them does not care.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+Linear = Callable[..., Tensor]
+"""``linear(x, residual=None)``: x [tokens, in] to [tokens, out], plus the residual."""
+
+warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)  # of a later torch
+
+LEAST = 1e-12
+"""In place of a row's largest value where all are zero."""
+
+
+class FloatLinear:
+    """x W + b, with weights of the given type."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+        self._weight, self._bias = weight.to(dtype), bias.to(dtype)
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        y = torch.nn.functional.linear(x.to(self._weight.dtype), self._weight, self._bias)
+        return y.float() if residual is None else y.float().add_(residual)
+
+
+class Int8Linear:
+    """x W + b on 8-bit integers: weights scaled by output channel, x by token as it comes.
+
+    A token's scale depends on that token alone, so that no input's score depends on its company
+    in a batch. ``lowest``: no value of x lies below it (as after GELU); then all 256 steps
+    serve the range above it. Without it the steps lie on both sides of zero.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, lowest: float | None = None) -> None:
+        scale = weight.abs().amax(1).clamp_(min=LEAST) / 127
+        steps = (weight / scale[:, None]).round_().to(torch.int8)
+        self._weight = torch.ops.onednn.qlinear_prepack(steps, None)
+        self._scale = scale.contiguous()
+        self._zeros = torch.zeros(len(scale), dtype=torch.int32)
+        self._lowest = lowest
+        self._bias = bias.float().clone()
+        if lowest is not None:  # x is shifted up by it, and what that adds is taken back here
+            self._bias += lowest * (steps.float().sum(1) * scale)
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if self._lowest is None:
+            zero, most = 128, 127
+            top = x.abs().amax(1, keepdim=True).clamp_(min=LEAST)
+        else:
+            zero, most = 0, 255
+            x = x - self._lowest
+            top = x.amax(1, keepdim=True).clamp_(min=LEAST)
+        # The one conversion to bytes that torch has vectorized: four times as fast as `to`.
+        steps = torch.quantize_per_tensor(x * (most / top), 1.0, zero, torch.quint8)
+        y = torch.ops.onednn.qlinear_pointwise.default(
+            *(steps.view(torch.uint8), 1.0, zero, self._weight, self._scale, self._zeros),
+            *(None, 1.0, 0, torch.float32, "none", [], ""),
+        )
+        base = self._bias if residual is None else residual + self._bias
+        return torch.addcmul(base, y, top, value=1 / most)
+
+
+def has_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Does this CPU multiply bytes in one instruction (VNNI, AMX)?
+
+    Without it the products saturate at 16 bits, and answers would be wrong, not only slow.
+    """
+    try:
+        found = cpuinfo.read_text()
+    except OSError:
+        return False
+    flags = next((line for line in found.splitlines() if line.startswith("flags")), "").split()
+    return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(flags)) and hasattr(
+        torch.ops.onednn, "qlinear_pointwise"
+    )

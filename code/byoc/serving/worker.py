@@ -1,0 +1,155 @@
+"""Loads the model once, and forks workers that answer with it.
+
+The model server believes that it starts one process for each request that runs at a time. Here all
+of its connections, which we call lanes, end in as few workers as there are to be: what waits in a
+worker's lanes goes through its model together (``byoc.serving.batching``).
+
+The workers share the pages of the model that this process loaded, and a dead one is replaced by a
+fork: at once, without loading anew. What cannot live through a fork, such as a GPU's context or
+the threads of a model's own script, is loaded by each worker for itself.
+
+In single-model mode `serve` starts this program itself, beside the model server, and again where
+it dies; the model server would not. What the model server starts then only points to it. In
+multi-model mode the model server starts one for each model, and ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from byoc.serving.settings import Settings, default_workers, read_settings
+from byoc.serving.state import MODEL_FILE, State
+
+BACKLOG = 1024
+FASTEST_FORK = 0.5
+"""Seconds between two forks of one worker: one that dies at once must not take a core."""
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the model lies, and where its processes tell one another of themselves."""
+
+    model_dir: Path
+    state: State
+
+
+def main() -> None:
+    """As the program that the model server starts, or as the one that `serve` does."""
+    arguments = _arguments()
+    if arguments.listen is not None:
+        from byoc import contract
+
+        place = Place(contract.model_dir(), State.from_environment())
+        run(socket.socket(fileno=arguments.listen), place)
+    folder = Path(arguments.model_path)
+    if (folder / MODEL_FILE).is_file():
+        content = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+        listener = listen(Path(arguments.sock_name))
+        _say_started()
+        run(listener, Place(Path(content["path"]), State(folder)))
+    Path(arguments.sock_name).symlink_to(State.from_environment().workers_socket)
+    _say_started()
+    signal.pause()
+
+
+def run(listener: socket.socket, place: Place) -> None:
+    """Loads, forks, and replaces dead workers, until it is killed."""
+    from byoc.serving import handler
+
+    settings = read_settings()
+    shares = loads_before_fork(place.model_dir)
+    if shares:
+        handler.load(place.model_dir, place.state)
+    workers: dict[int, tuple[int, float]] = {}
+    for number in range(settings.workers):
+        workers[_fork(listener, place, number, shares)] = (number, time.monotonic())
+    while True:
+        process, _ = os.wait()
+        number, since = workers.pop(process)
+        time.sleep(max(0.0, FASTEST_FORK - (time.monotonic() - since)))
+        workers[_fork(listener, place, number, shares)] = (number, time.monotonic())
+
+
+def listen(path: Path) -> socket.socket:
+    """A socket for the model server's lanes: they queue here while the model loads."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
+    listener.listen(BACKLOG)
+    return listener
+
+
+def loads_before_fork(model_dir: Path) -> bool:
+    """Our own functions on a CPU may; a model's script may start anything."""
+    from byoc.serving.functions import user_script
+
+    return user_script(model_dir) is None and default_workers(0) == 0
+
+
+def lanes_of(model_dir: Path, settings: Settings) -> int:
+    """Requests that one worker takes at a time.
+
+    Two batches: one is computed while the other gathers. With many models fewer, since each lane
+    costs the model server a thread. A model's own script gets one request after the other, as it
+    would from the model server.
+    """
+    from byoc.serving.functions import user_script
+
+    if user_script(model_dir) is not None:
+        return 1
+    return 16 if settings.is_multi_model else 2 * max(settings.batch_size or 32, 8)
+
+
+def _fork(listener: socket.socket, place: Place, number: int, shares: bool) -> int:
+    """Starts a worker; its process id. Returns in this process only."""
+    parent = os.getpid()
+    process = os.fork()
+    if process:
+        return process
+    try:
+        # Without its parent nobody would replace it, nor end it.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() == parent:
+            _work(listener, place, None if shares else number)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(1)
+
+
+def _work(listener: socket.socket, place: Place, loads_on: int | None) -> None:
+    """What a worker does; ``loads_on``: it loads the model itself, onto this GPU, if any."""
+    from byoc.serving import handler
+    from byoc.serving.lanes import serve_lanes
+
+    place.state.note_load()
+    if loads_on is not None:
+        handler.load(place.model_dir, place.state, loads_on)
+    handler.enter(place.state)
+    settings = read_settings()
+    serve_lanes(listener, lanes_of(place.model_dir, settings), settings.timeout)
+
+
+def _say_started() -> None:
+    """The model server waits for these lines."""
+    print(f"[PID] {os.getpid()}\nMMS worker started.", flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--listen", type=int, help="descriptor of the socket that is listened on")
+    parser.add_argument("--sock-name", help="from the model server: path of the socket")
+    parser.add_argument("--model-path", help="from the model server: its folder of the model")
+    return parser.parse_known_args()[0]
