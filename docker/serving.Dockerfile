@@ -64,8 +64,10 @@ ENV PATH=/opt/program/bin:/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin
 EXPOSE 8080
 CMD ["serve"]
 ARG SOURCE= REVISION= VERSION= CREATED=
-# accept-bind-to-port: `serve` takes its port from SAGEMAKER_BIND_TO_PORT (H02).
+# accept-bind-to-port: `serve` takes its port from SAGEMAKER_BIND_TO_PORT (H02). multi-models: many
+# models in one container (M01).
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
+      com.amazonaws.sagemaker.capabilities.multi-models=true \
       org.opencontainers.image.title="byoc-serving" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.revision="${REVISION}" \

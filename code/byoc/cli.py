@@ -18,6 +18,7 @@ from byoc.commands.demo import demo
 from byoc.commands.predict import predict
 from byoc.commands.serve import serve
 from byoc.commands.train import train
+from byoc.commands.transform import transform_
 from byoc.launch.errors import LaunchError
 
 
@@ -27,7 +28,7 @@ def cli() -> None:
     """Bring your own container to Amazon SageMaker: text classification."""
 
 
-for command in (train, serve, predict, data, demo):
+for command in (train, serve, predict, transform_, data, demo):
     cli.add_command(command)
 
 

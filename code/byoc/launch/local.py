@@ -32,6 +32,9 @@ class LocalClient(SupervisedClient):
     def job_command(self, folder: Path) -> Sequence[str]:
         return [sys.executable, "-m", "byoc.launch.local_job", str(folder)]
 
+    def transform_command(self, folder: Path) -> Sequence[str]:
+        return [sys.executable, "-m", "byoc.launch.local_transform", str(folder)]
+
     def endpoint_command(self, folder: Path) -> Sequence[str]:
         return [sys.executable, "-m", "byoc.launch.local_endpoint", str(folder)]
 

@@ -24,7 +24,7 @@ class ProcessClient(SupervisedClient):
     """Runs `train` and `serve` of the running interpreter's environment."""
 
     where = "process"
-    honoured = frozenset({"CheckpointConfig"})
+    honoured = frozenset({"CheckpointConfig", "MaxConcurrentTransforms", "ModelClientConfig"})
 
     def need(self, name: str, _image: str) -> None:
         program(name)
@@ -33,6 +33,9 @@ class ProcessClient(SupervisedClient):
 
     def job_command(self, folder: Path) -> Sequence[str]:
         return [sys.executable, "-m", "byoc.launch.process_job", str(folder)]
+
+    def transform_command(self, folder: Path) -> Sequence[str]:
+        return [sys.executable, "-m", "byoc.launch.process_transform", str(folder)]
 
     def endpoint_command(self, _folder: Path) -> Sequence[str]:
         return [str(program("serve"))]

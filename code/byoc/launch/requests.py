@@ -20,7 +20,7 @@ LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"
 GPU_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
 """Driver 580, which CUDA 13 needs; with an older one the container fails without a log."""
 
-_GPU_FAMILIES = ("ml.g", "ml.p")
+GPU_FAMILIES = ("ml.g", "ml.p")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def endpoint_config(endpoint: Endpoint) -> Request:
         "InitialInstanceCount": 1,
         "InitialVariantWeight": 1.0,
     }
-    if endpoint.instance_type.startswith(_GPU_FAMILIES):
+    if endpoint.instance_type.startswith(GPU_FAMILIES):
         variant["InferenceAmiVersion"] = GPU_AMI
     return {"EndpointConfigName": endpoint.name, "ProductionVariants": [variant]}
 

@@ -24,7 +24,11 @@ class LocalRuntime:
         return post(f"http://127.0.0.1:{port}/invocations", request)
 
 
-def post(url: str, request: dict[str, Any]) -> dict[str, Any]:
+class Unavailable(LaunchError):  # noqa: N818  (an answer)
+    """The server answered 503: it may answer later."""
+
+
+def post(url: str, request: dict[str, Any], timeout: float = TIMEOUT) -> dict[str, Any]:
     """Sends InvokeEndpoint's request to ``url``; raises ``LaunchError`` unless the reply is 200."""
     if not url.startswith(("http://", "https://")):
         raise LaunchError(f"{url} is no http:// or https:// URL")
@@ -35,7 +39,7 @@ def post(url: str, request: dict[str, Any]) -> dict[str, Any]:
     data = body.encode() if isinstance(body, str) else body
     message = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  (see above)
     try:
-        with urllib.request.urlopen(message, timeout=TIMEOUT) as answer:  # noqa: S310
+        with urllib.request.urlopen(message, timeout=timeout) as answer:  # noqa: S310
             return {
                 "Body": io.BytesIO(answer.read()),
                 "ContentType": answer.headers.get("Content-Type"),
@@ -43,7 +47,8 @@ def post(url: str, request: dict[str, Any]) -> dict[str, Any]:
             }
     except urllib.error.HTTPError as error:
         said = " ".join(error.read(300).decode(errors="replace").split())
-        raise LaunchError(f"{url} answered {error.code}: {said}") from error
+        kind = Unavailable if error.code == 503 else LaunchError
+        raise kind(f"{url} answered {error.code}: {said}") from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise LaunchError(f"{url} does not answer: {reason}") from error

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from byoc import archive
-from byoc.launch import training_fields
+from byoc.launch import training_fields, transform_fields
 from byoc.launch.errors import LaunchError
 from byoc.launch.state import Record, child_environment, last_line, state_dir
 from byoc.launch.uris import to_path
 
-JOBS, MODELS, CONFIGS, ENDPOINTS = "training-jobs", "models", "endpoint-configs", "endpoints"
+JOBS, TRANSFORMS = "training-jobs", "transform-jobs"
+MODELS, CONFIGS, ENDPOINTS = "models", "endpoint-configs", "endpoints"
 ENDED = ("Completed", "Failed", "Stopped")
 
 _STOP_SECONDS = 45.0
@@ -49,6 +50,10 @@ class SupervisedClient(abc.ABC):
     @abc.abstractmethod
     def job_command(self, folder: Path) -> Sequence[str]:
         """The runner of the training job whose record is ``folder``."""
+
+    @abc.abstractmethod
+    def transform_command(self, folder: Path) -> Sequence[str]:
+        """The runner of the transform job whose record is ``folder``."""
 
     @abc.abstractmethod
     def endpoint_command(self, _folder: Path) -> Sequence[str]:
@@ -94,6 +99,40 @@ class SupervisedClient(abc.ABC):
         status = record.read("state.json").get("TrainingJobStatus")
         if status in ENDED or not record.is_alive():
             raise LaunchError(f"training job {request['TrainingJobName']} has ended already")
+        record.signal(signal.SIGTERM)
+        return {}
+
+    def create_transform_job(self, **request: Any) -> dict[str, Any]:
+        """Starts the job and returns at once; raises ``LaunchError`` where it cannot start."""
+        transform_fields.check(request, self.where)
+        for line in transform_fields.ignored(request, self.where, self.honoured):
+            self._say(line)
+        container = Record.find(MODELS, request["ModelName"]).read("request.json")[
+            "PrimaryContainer"
+        ]
+        self.need("serve", container["Image"])
+        record = Record.create(TRANSFORMS, request["TransformJobName"], request)
+        record.update(TransformJobStatus="InProgress", Container=container)
+        command = self.transform_command(record.folder)
+        self._started.append(record.start(command, child_environment(PYTHONUTF8="1")))
+        return {"TransformJobArn": _arn("transform-job", request["TransformJobName"])}
+
+    def describe_transform_job(self, **request: str) -> dict[str, Any]:
+        record = Record.find(TRANSFORMS, request["TransformJobName"])
+        alive = record.is_alive()  # asked first: a runner writes its last state, then goes
+        state = record.read("state.json")
+        if state.get("TransformJobStatus") not in ENDED and not alive:
+            state["TransformJobStatus"] = "Failed"
+            state["FailureReason"] = f"the job's supervisor died: {last_line(record.log)}"
+            record.write("state.json", state)
+        self._reap()
+        return {**record.read("request.json"), **state}
+
+    def stop_transform_job(self, **request: str) -> dict[str, Any]:
+        """Asks the job to stop; does not wait for it."""
+        record = Record.find(TRANSFORMS, request["TransformJobName"])
+        if record.read("state.json").get("TransformJobStatus") in ENDED or not record.is_alive():
+            raise LaunchError(f"transform job {request['TransformJobName']} has ended already")
         record.signal(signal.SIGTERM)
         return {}
 

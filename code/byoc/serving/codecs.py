@@ -72,7 +72,7 @@ def decode(body: bytes | str, content_type: str) -> Inputs:
         return _from_documents(text, rule) if rule.is_batch else _from_document(text, rule)
     if rule.is_batch:
         read = _LINE_READERS[kind.name]
-        return _from_lines(records.lines(text), lambda line: read(line, rule))
+        return _from_lines(records.lines(text, numbered=False), lambda line: read(line, rule))
     if not text.strip("\r\n"):
         raise RequestFault(400, "the body is empty")
     if kind.name == CSV:
@@ -151,9 +151,9 @@ def _from_documents(text: str, rule: Rules) -> Inputs:
     """Batch transform's JSON: one document, or one a line; a reply's line for each of them."""
     try:
         json.loads(text)
-        documents = [Line(1, text)]
+        documents = [Line("this line", text)]
     except (ValueError, RecursionError):
-        documents = records.lines(text)
+        documents = records.lines(text, numbered=False)
     first: list[dict[str, Any]] = []
 
     def read(line: Line) -> Inputs:

@@ -27,9 +27,9 @@ class Record(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A physical line and its number, from 1."""
+    """A physical line; ``where`` it stands, for messages."""
 
-    number: int
+    where: str
     text: str
 
 
@@ -72,31 +72,29 @@ _FORMS = 'give a string, or an object with "text" and perhaps "text_pair"'
 
 def from_json_line(line: Line, rules: Rules) -> Record:
     """A line of JSON lines: what ``from_json`` takes, or that under ``inputs``."""
-    where = f"line {line.number}"
     if not line.text.strip():
-        raise RequestFault(400, f"{where} is empty: it must be a JSON value")
-    value = parse_json(line.text, where)
+        raise RequestFault(400, f"{line.where} is empty: it must be a JSON value")
+    value = parse_json(line.text, line.where)
     if isinstance(value, dict) and set(value) == {"inputs"}:
-        return from_json(value["inputs"], f"{where}: inputs", rules)
-    return from_json(value, where, rules)
+        return from_json(value["inputs"], f"{line.where}: inputs", rules)
+    return from_json(value, line.where, rules)
 
 
 def from_plain_line(line: Line, rules: Rules) -> Record:
     """A line of plain text: one text; for a model of pairs two, with a tab between."""
-    where = f"line {line.number}"
     if not rules.pairs:
-        _check_text(line.text, where)
+        _check_text(line.text, line.where)
         return Record(line.text)
     parts = line.text.split("\t")
     if len(parts) != 2:
-        raise RequestFault(400, f"{where}: this model takes two texts, with one tab between them")
+        raise RequestFault(400, f"{line.where}: this model takes two texts, with a tab between")
     return Record(parts[0], parts[1])
 
 
 def from_csv_line(line: Line, rules: Rules) -> Record:
     """A physical line of CSV by itself: a quoted field cannot go on in the next one."""
-    where = f"line {line.number}"
-    return _from_fields(next(_csv_rows([line.text], where), (1, []))[1], where, rules)
+    rows = _csv_rows([line.text], line.where)
+    return _from_fields(next(rows, (1, []))[1], line.where, rules)
 
 
 def from_csv(text: str, rules: Rules, *, has_header: bool) -> Iterator[Record]:
@@ -114,12 +112,18 @@ def from_csv(text: str, rules: Rules, *, has_header: bool) -> Iterator[Record]:
         yield _from_fields(fields, where, rules, is_named=bool(columns))
 
 
-def lines(text: str) -> list[Line]:
-    """Physical lines, split at line feeds and nowhere else; one at the end ends the last line."""
+def lines(text: str, *, numbered: bool = True) -> list[Line]:
+    """Physical lines, split at line feeds and nowhere else; one at the end ends the last line.
+
+    Batch transform's have no number: a request holds some of a file's lines, nobody knows which.
+    """
     found = text.split("\n")
     if len(found) > 1 and not found[-1]:
         found.pop()
-    return [Line(number, line.removesuffix("\r")) for number, line in enumerate(found, 1)]
+    return [
+        Line(f"line {number}" if numbered else "this line", line.removesuffix("\r"))
+        for number, line in enumerate(found, 1)
+    ]
 
 
 def _csv_rows(source: Iterable[str], where: str) -> Iterator[tuple[int, list[str]]]:
