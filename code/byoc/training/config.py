@@ -105,6 +105,9 @@ _KINDS: dict[str, kinds.Kind] = {
 HYPERPARAMETERS = tuple(_KINDS)
 """Every name that a job may set, besides ``preset``."""
 
+_KNOWN = (*HYPERPARAMETERS, "preset")
+_UNKNOWN = " is unknown"
+
 
 def is_platform_name(name: str) -> bool:
     """True for what SageMaker itself adds to the hyperparameters."""
@@ -146,16 +149,17 @@ def parse_hyperparameters(raw: Mapping[str, object]) -> TrainingConfig:
     config = TrainingConfig(**values)
     bad = given.keys() - {name.replace("_", "-") for name in values}
     faults += [fault for names, fault in _contradictions(config, given) if bad.isdisjoint(names)]
+    if any(fault.endswith(_UNKNOWN) for fault in faults):
+        # Once and last: SageMaker shows only the first 1,024 characters.
+        faults.append(f"known are {', '.join(_KNOWN)}")
     if faults:
         raise TrainingFault("hyperparameters: " + "; ".join(faults))
     return config
 
 
 def _unknown(name: str) -> str:
-    names = [*HYPERPARAMETERS, "preset"]
-    near = difflib.get_close_matches(name.replace("_", "-").lower(), names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-    return f"{name} is unknown: {hint}"
+    near = difflib.get_close_matches(name.replace("_", "-").lower(), _KNOWN, n=1)
+    return f"{name}{_UNKNOWN}: did you mean {near[0]}?" if near else name + _UNKNOWN
 
 
 def _contradictions(

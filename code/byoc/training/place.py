@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -116,9 +117,11 @@ def is_lost_peer(error: BaseException) -> bool:
 
 
 def lost_peer(error: BaseException) -> LostPeerError:
+    # gloo begins with the line of its own source.
+    said = re.sub(r"^\[[^]]*\] *", "", reason(error)).split(". ")[0]
     return LostPeerError(
         "another of the processes that train together has ended, or cannot be reached "
-        f"({reason(error)}); its own host's log says why"
+        f"({said}); its own host's log says why"
     )
 
 

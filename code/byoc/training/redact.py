@@ -11,15 +11,20 @@ from byoc import contract
 _NAMES = re.compile(
     r"secret|token(?!iz)|password|passwd|credential|api_?key|access_?key", re.IGNORECASE
 )
+_FORMS = re.compile(
+    r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,})"
+)
+"""What AWS's, the Hub's and GitHub's keys look like, whatever the value that holds one is called."""
 _SHORTEST = 8
 """Shorter values would take ordinary words out of the text."""
 
 
 def secrets(text: str) -> str:
-    """``text`` with each value of a secret-looking variable or hyperparameter as ``***``."""
+    """``text`` with ``***`` for each value of a secret-looking variable or hyperparameter, and for
+    what has a well-known key's form."""
     for value in sorted(_values(), key=len, reverse=True):
         text = text.replace(value, "***")
-    return text
+    return _FORMS.sub("***", text)
 
 
 def _values() -> set[str]:
