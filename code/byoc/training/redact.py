@@ -14,7 +14,7 @@ _NAMES = re.compile(
 _FORMS = re.compile(
     r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,})"
 )
-"""What AWS's, the Hub's and GitHub's keys look like, whatever the value that holds one is called."""
+"""AWS's, the Hub's and GitHub's keys, whatever the value that holds one is called."""
 _SHORTEST = 8
 """Shorter values would take ordinary words out of the text."""
 
