@@ -21,3 +21,7 @@ class RequestFault(Exception):  # noqa: N818
         super().__init__(message)
         self.status = status
         self.message = message
+
+
+class NotLoaded(Exception):  # noqa: N818
+    """The model cannot be loaded; the supervisor has been told why."""

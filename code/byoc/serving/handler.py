@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from byoc.serving import codecs, model_files, rules, told
 from byoc.serving.codecs import Inputs
-from byoc.serving.faults import RequestFault
+from byoc.serving.faults import NotLoaded, RequestFault
 from byoc.serving.functions import Functions
 from byoc.serving.inference import last_batch, predict_fn
 from byoc.serving.settings import read_settings
@@ -35,7 +35,7 @@ _life: IO[bytes] | None = None
 
 
 def load(model_dir: Path, state: State, gpu: int | None = None) -> None:
-    """Loads the model; tells the supervisor why where that fails, and ends the process."""
+    """Loads the model; raises ``NotLoaded``."""
     global _functions, _logs_texts
     settings = read_settings()
     logging.getLogger().setLevel(settings.log_level)
@@ -47,8 +47,7 @@ def load(model_dir: Path, state: State, gpu: int | None = None) -> None:
         _functions = Functions(model_dir)
     except BaseException as error:  # a user's script may call exit()
         state.report_fault(_cause(error), traceback.format_exc())
-        # It would be started again and again; the supervisor ends all instead.
-        os._exit(1)
+        raise NotLoaded from error
 
 
 def enter(state: State) -> None:

@@ -26,13 +26,18 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
+from byoc.serving.faults import NotLoaded
+from byoc.serving.functions import user_script
 from byoc.serving.settings import Settings, default_workers, read_settings
 from byoc.serving.state import MODEL_FILE, State
 
 BACKLOG = 1024
 FASTEST_FORK = 0.5
 """Seconds between two forks of one worker: one that dies at once must not take a core."""
+NOT_LOADED = 3
+"""A worker's exit code where it could not load the model."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,6 +47,8 @@ class Place:
 
     model_dir: Path
     state: State
+    is_one_of_many: bool = False
+    """In multi-model mode."""
 
 
 def main() -> None:
@@ -57,7 +64,7 @@ def main() -> None:
         content = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
         listener = listen(Path(arguments.sock_name))
         _say_started()
-        run(listener, Place(Path(content["path"]), State(folder)))
+        run(listener, Place(Path(content["path"]), State(folder), True))
     Path(arguments.sock_name).symlink_to(State.from_environment().workers_socket)
     _say_started()
     signal.pause()
@@ -69,16 +76,32 @@ def run(listener: socket.socket, place: Place) -> None:
 
     settings = read_settings()
     shares = loads_before_fork(place.model_dir)
-    if shares:
-        handler.load(place.model_dir, place.state)
+    try:
+        if shares:
+            handler.load(place.model_dir, place.state)
+    except NotLoaded:
+        _give_up(listener, place)
     workers: dict[int, tuple[int, float]] = {}
     for number in range(settings.workers):
         workers[_fork(listener, place, number, shares)] = (number, time.monotonic())
     while True:
-        process, _ = os.wait()
+        process, status = os.wait()
+        if os.waitstatus_to_exitcode(status) == NOT_LOADED:
+            _give_up(listener, place)
         number, since = workers.pop(process)
         time.sleep(max(0.0, FASTEST_FORK - (time.monotonic() - since)))
         workers[_fork(listener, place, number, shares)] = (number, time.monotonic())
+
+
+def _give_up(listener: socket.socket, place: Place) -> NoReturn:
+    """The model cannot be loaded: `serve` ends, or the model server unloads it.
+
+    It learns of it by connections that are closed; without any it would wait for good.
+    """
+    if not place.is_one_of_many:
+        sys.exit(NOT_LOADED)
+    while True:
+        listener.accept()[0].close()
 
 
 def listen(path: Path) -> socket.socket:
@@ -92,8 +115,6 @@ def listen(path: Path) -> socket.socket:
 
 def loads_before_fork(model_dir: Path) -> bool:
     """Our own functions on a CPU may; a model's script may start anything."""
-    from byoc.serving.functions import user_script
-
     return user_script(model_dir) is None and default_workers(0) == 0
 
 
@@ -104,8 +125,6 @@ def lanes_of(model_dir: Path, settings: Settings) -> int:
     costs the model server a thread. A model's own script gets one request after the other, as it
     would from the model server.
     """
-    from byoc.serving.functions import user_script
-
     if user_script(model_dir) is not None:
         return 1
     return 16 if settings.is_multi_model else 2 * max(settings.batch_size or 32, 8)
@@ -122,11 +141,12 @@ def _fork(listener: socket.socket, place: Place, number: int, shares: bool) -> i
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == parent:
             _work(listener, place, None if shares else number)
+    except NotLoaded:
+        os._exit(NOT_LOADED)
     except BaseException:
         traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        os._exit(1)
+        sys.stderr.flush()
+    os._exit(1)
 
 
 def _work(listener: socket.socket, place: Place, loads_on: int | None) -> None:
