@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from byoc.launch import requests
+from byoc.launch import requests, transform
 
 JOB = requests.TrainingJob(
     name="job-1",
@@ -24,6 +24,20 @@ JOB = requests.TrainingJob(
 )
 ENDPOINT = requests.Endpoint(
     name="endpoint-1", image=JOB.image, model_data="s3://bucket/model.tar.gz"
+)
+
+TRANSFORM = transform.TransformJob(
+    name="transform-1",
+    model="endpoint-1",
+    input="s3://bucket/in",
+    output="s3://bucket/out",
+    content_type="text/csv",
+    accept="text/csv",
+    strategy="MultiRecord",
+    payload=6,
+    transforms=4,
+    instance_type="ml.c5.2xlarge",
+    environment={"A": "b"},
 )
 
 
@@ -58,6 +72,8 @@ def _patterns(shape: Any, value: Any, path: str = "") -> list[str]:
             requests.endpoint_config(dataclasses.replace(ENDPOINT, instance_type="ml.g5.xlarge")),
         ),
         ("CreateEndpoint", requests.endpoint(ENDPOINT)),
+        ("CreateTransformJob", transform.request(TRANSFORM)),
+        ("CreateTransformJob", transform.request(dataclasses.replace(TRANSFORM, joins=True))),
     ],
 )
 def test_the_api_would_take_it(operation: str, request_: dict[str, Any]) -> None:
