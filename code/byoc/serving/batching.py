@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 LEAST_TOKENS = 64
 """A batch is not divided among executors below this: the weights are read once for each part."""
@@ -50,11 +51,21 @@ class _Job:
     rows: list[tuple[int, Row]]
     scores: list[list[float]]
     since: float
+    begun: float = 0.0
     taken: int = 0
     left: int = 0
     batch: int = 0
     error: BaseException | None = None
     done: threading.Event = field(default_factory=threading.Event)
+
+
+class Passed(NamedTuple):
+    """``scores`` in the rows' order; ``requests`` that the last of them ran with; ``waited``:
+    seconds until the first of them ran."""
+
+    scores: list[list[float]]
+    requests: int
+    waited: float
 
 
 class Batcher:
@@ -71,13 +82,10 @@ class Batcher:
         self._in_flight = self._busy = 0
         self._started = False
 
-    def scores(self, rows: Sequence[Row]) -> tuple[list[list[float]], int]:
-        """The rows' scores in their order, and with how many requests the last of them ran.
-
-        Raises what the computation raised.
-        """
+    def scores(self, rows: Sequence[Row]) -> Passed:
+        """Computes the rows; raises what the computation raised."""
         if not rows:
-            return [], 0
+            return Passed([], 0, 0.0)
         ordered = sorted(enumerate(rows), key=lambda pair: len(pair[1]))
         job = _Job(ordered, [[] for _ in rows], time.monotonic(), left=len(rows))
         with self._ready:
@@ -90,7 +98,7 @@ class Batcher:
             self._in_flight -= 1
         if job.error is not None:
             raise job.error
-        return job.scores, job.batch
+        return Passed(job.scores, job.batch, job.begun - job.since)
 
     def _start(self) -> None:
         if not self._started:
@@ -134,6 +142,7 @@ class Batcher:
         requests = 0
         while self._jobs and requests < self._limits.requests and (budget > 0 or not batch):
             job = self._jobs.popleft()
+            job.begun = job.begun or time.monotonic()
             requests += 1
             while job.taken < len(job.rows):
                 place, row = job.rows[job.taken]

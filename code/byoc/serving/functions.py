@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,43 +14,78 @@ from typing import Any
 
 from byoc.serving import codecs, inference, rules
 
-USER_SCRIPT = "inference.py"
+PROGRAM_VARIABLE = "SAGEMAKER_PROGRAM"
+"""The script's name, where it is not inference.py; sagemaker-inference's own variable."""
 _NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn")
 
 
 def user_script(model_dir: Path) -> Path | None:
     """The model's own code/inference.py, where it brings one."""
-    path = model_dir / "code" / USER_SCRIPT
+    name = os.environ.get(PROGRAM_VARIABLE, "").strip() or "inference.py"
+    path = model_dir / "code" / Path(name if name.endswith(".py") else f"{name}.py").name
     return path if path.is_file() else None
 
 
 class Functions:
     """A loaded model and the functions that answer a request with it."""
 
-    def __init__(self, model_dir: Path) -> None:
+    def __init__(self, model_dir: Path, gpu: int | None = None) -> None:
         script = user_script(model_dir)
         module = _import(script) if script else None
         chosen = {name: getattr(module, name, getattr(inference, name)) for name in _NAMES}
-        self.is_default = all(chosen[name] is getattr(inference, name) for name in _NAMES)
-        self._input: Callable[..., Any] = chosen["input_fn"]
-        self._predict: Callable[..., Any] = chosen["predict_fn"]
-        self._output: Callable[..., Any] = chosen["output_fn"]
-        self._transform: Callable[..., Any] | None = getattr(module, "transform_fn", None)
-        self.is_default = self.is_default and self._transform is None
-        self.model = chosen["model_fn"](str(model_dir))
+        transform = getattr(module, "transform_fn", None)
+        self._transform = _with_context(transform, 4) if transform else None
+        ours = all(chosen[name] is getattr(inference, name) for name in _NAMES)
+        self.is_default = ours and self._transform is None
+        self._is_our_output = chosen["output_fn"] is inference.output_fn and not transform
+        self._input = _with_context(chosen["input_fn"], 2)
+        self._predict = _with_context(chosen["predict_fn"], 2)
+        self._output = _with_context(chosen["output_fn"], 2)
+        load = _with_context(chosen["model_fn"], 1)
+        self.model = load(str(model_dir), _context(model_dir, gpu))
 
-    def answer(self, body: bytes, content_type: str, accept: str) -> tuple[Any, str]:
-        """The reply's body and content type."""
-        if self._transform is None and self._output is inference.output_fn:
+    def answer(
+        self, body: bytes, content_type: str, accept: str, context: Any = None
+    ) -> tuple[Any, str]:
+        """The reply's body and content type; ``context``: the server's, for functions that take
+        it."""
+        if self._is_our_output:
             accept = codecs.reply_type(content_type, accept)  # 406 before the work
         elif accept.strip() in ("", "*/*"):
             accept = rules.current().accept or codecs.JSON  # users need not know wildcards
         if self._transform is not None:
-            reply = self._transform(self.model, body, content_type, accept)
+            reply = self._transform(self.model, body, content_type, accept, context)
         else:
-            data = self._input(body, content_type)
-            reply = self._output(self._predict(data, self.model), accept)
-        return reply if isinstance(reply, tuple) else (reply, accept)
+            data = self._input(body, content_type, context)
+            reply = self._output(self._predict(data, self.model, context), accept, context)
+        found, kind = reply if isinstance(reply, tuple) else (reply, accept)
+        return _body(found), kind
+
+
+def _with_context(function: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """The function with one more parameter, the server's context, which it gets if it takes it.
+
+    As with sagemaker-inference; ``count``: its parameters without that one.
+    """
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    if sum(it.kind in kinds for it in parameters) == count + 1:
+        return function
+    return lambda *given: function(*given[:-1])
+
+
+def _context(model_dir: Path, gpu: int | None) -> Any:
+    """What a model_fn may ask: system_properties' model_dir and gpu_id."""
+    from mms.context import Context
+
+    return Context("model", str(model_dir), None, 1, gpu, "")
+
+
+def _body(found: Any) -> bytes | str:
+    """What a model's script returns may be bytes or text, or else becomes JSON."""
+    if isinstance(found, bytes | str):
+        return found
+    return bytes(found) if isinstance(found, bytearray | memoryview) else json.dumps(found)
 
 
 def _import(script: Path) -> ModuleType:

@@ -11,16 +11,16 @@ import logging
 import os
 import time
 import traceback
-from http import HTTPStatus
+from http.client import responses
 from pathlib import Path
 from typing import IO, Any
 
-from byoc.serving import codecs, model_files, rules, told
+from byoc.serving import codecs, model_files, packages, rules, told
 from byoc.serving.codecs import Inputs
 from byoc.serving.faults import NotLoaded, RequestFault
 from byoc.serving.functions import Functions
-from byoc.serving.inference import last_batch, predict_fn
-from byoc.serving.settings import read_settings
+from byoc.serving.inference import Work, predict_fn, take_work
+from byoc.serving.settings import default_workers, read_settings
 from byoc.serving.state import State
 
 WARM_UP_HEADER = "x-byoc-warm-up"
@@ -41,10 +41,12 @@ def load(model_dir: Path, state: State, gpu: int | None = None) -> None:
     logging.getLogger().setLevel(settings.log_level)
     logging.getLogger().addFilter(told.is_news)
     _logs_texts = settings.logs_texts
+    gpu = gpu if default_workers(0) else None
     os.environ["BYOC_SERVING_GPU"] = "" if gpu is None else str(gpu)
     try:
+        packages.use(state.folder)
         rules.use(model_files.rules(model_dir, settings.rules))
-        _functions = Functions(model_dir)
+        _functions = Functions(model_dir, gpu)
     except BaseException as error:  # a user's script may call exit()
         state.report_fault(_cause(error), traceback.format_exc())
         raise NotLoaded from error
@@ -72,21 +74,32 @@ def _reply(index: int, request: dict[str, Any], context: Any) -> Any:
     headers = {name.lower(): value for name, value in _headers(index, context).items()}
     begin = time.time()
     try:
-        body, content_type = _answer(request, headers)
+        body, content_type = _answer(request, headers, context)
         status = 200
     except RequestFault as fault:
         body, content_type, status = codecs.error_body(fault.message), codecs.JSON, fault.status
     except Exception as error:
-        told.fault(headers, error)
-        body = codecs.error_body("the model could not answer this request")
-        content_type, status = codecs.JSON, 500
-    told.note(context, index, headers, begin, last_batch(), 1 if status == 200 else 0)
-    context.set_response_status(status, HTTPStatus(status).phrase, index)
+        status, message = _caused(error)
+        if status >= 500:
+            told.fault(headers, error)
+        body, content_type = codecs.error_body(message), codecs.JSON
+    work = take_work()
+    told.note(context, index, headers, begin, work if status == 200 else Work(0))
+    context.set_response_status(status, responses.get(status, "Error"), index)
     context.set_response_content_type(index, content_type)
     return body
 
 
-def _answer(request: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str]:
+def _caused(error: Exception) -> tuple[int, str]:
+    """Status and message of an exception: 500, unless a model's own script says what the caller
+    did wrong, with sagemaker-inference's exceptions."""
+    status, message = getattr(error, "status_code", 500), getattr(error, "message", None)
+    if isinstance(status, int) and 400 <= status < 500 and isinstance(message, str):
+        return status, message
+    return 500, "the model could not answer this request"
+
+
+def _answer(request: dict[str, Any], headers: dict[str, str], context: Any) -> tuple[Any, str]:
     assert _functions is not None, "the server loads before it asks"
     if WARM_UP_HEADER in headers:
         return b"{}", codecs.JSON
@@ -94,7 +107,7 @@ def _answer(request: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str]
     if _logs_texts:
         told.text(headers, body)
     content_type = headers.get(CONTENT_TYPE_HEADER, "") or codecs.JSON
-    return _functions.answer(bytes(body), content_type, headers.get("accept", ""))
+    return _functions.answer(bytes(body), content_type, headers.get("accept", ""), context)
 
 
 def _warm_up() -> None:

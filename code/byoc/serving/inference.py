@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from byoc.serving import codecs
+from byoc.serving import codecs, variables
 from byoc.serving.batching import Batcher, Limits
 from byoc.serving.codecs import Inputs
 from byoc.serving.settings import read_settings
@@ -72,14 +72,26 @@ def input_fn(request_body: bytes | str, request_content_type: str) -> Inputs:
 def predict_fn(data: Inputs, model: Classifier) -> list[Any]:
     """For each input its best label and score; where top_k is not 1, a list of the best top_k."""
     top_k = data.top_k
-    scores, _last.batch = model.batcher.scores(model.tokenizer.rows(data.texts, data.pairs))
-    ranked = [_ranked(row, model.labels)[:top_k] for row in scores]
+    passed = model.batcher.scores(model.tokenizer.rows(data.texts, data.pairs))
+    _last.work = Work(len(data.texts), passed.requests, passed.waited)
+    ranked = [_ranked(row, model.labels)[:top_k] for row in passed.scores]
     return data.in_place([row[0] for row in ranked] if top_k == 1 else ranked)
 
 
-def last_batch() -> int:
-    """How many requests went through the model together with this thread's last one."""
-    return getattr(_last, "batch", 0) or 1
+@dataclass(frozen=True)
+class Work:
+    """What a request took: its inputs, the requests in its batch, seconds that it waited for it."""
+
+    inputs: int = 1
+    batch: int = 1
+    waited: float = 0.0
+
+
+def take_work() -> Work:
+    """Of this thread's last request, told once; the usual where the model is not ours."""
+    found: Work = getattr(_last, "work", Work())
+    _last.work = Work()
+    return found
 
 
 def output_fn(prediction: list[Any], accept: str) -> tuple[bytes, str]:
@@ -98,7 +110,12 @@ def _device(torch: Any) -> Any:
 def _max_length(tokenizer: Any, config: Any, chosen: int | None) -> int:
     """The least of what tokenizer and model can take: some tokenizers name an absurd number."""
     positions = getattr(config, "max_position_embeddings", None) or MAX_LENGTH
-    return int(min(tokenizer.model_max_length, positions, chosen or MAX_LENGTH))
+    most = min(tokenizer.model_max_length, positions)
+    if chosen is not None and chosen > most:
+        raise ValueError(
+            f"{variables.MAX_LENGTH.name} is {chosen}: this model takes at most {most}"
+        )
+    return int(chosen or min(most, MAX_LENGTH))
 
 
 def _ranked(row: list[float], labels: list[str]) -> list[dict[str, Any]]:

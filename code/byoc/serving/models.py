@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from byoc.serving import health, memory, model_files, model_server
+from byoc.serving import health, memory, model_files, model_server, packages
 from byoc.serving.control import Reply, reply
 from byoc.serving.faults import ServingFault
 from byoc.serving.settings import Settings
@@ -141,6 +141,8 @@ class Models:
                 )
             self._reserved += need
         try:
+            model.state.folder.mkdir(parents=True)
+            packages.install(path, model.state.folder, self._settings.startup_timeout)
             status = model_server.register(self._settings, self._state, model.id, path)
         finally:
             with self._lock:

@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 
-from byoc.serving import health, metrics, model_server, nginx
+from byoc import contract
+from byoc.serving import health, metrics, model_server, nginx, packages
 from byoc.serving.control import Control, Reply, reply
 from byoc.serving.faults import ServingFault
 from byoc.serving.models import Models
@@ -74,6 +75,8 @@ class Supervisor:
         self._programs.append(Program("nginx", nginx.command(self._settings, self._state)))
         launch = model_server.prepare(self._settings, self._state)
         if self._models is None:
+            folder, limit = self._state.folder, self._settings.startup_timeout
+            packages.install(contract.model_dir(), folder, limit, self.stop)
             self._launch = model_server.workers(self._settings, self._state)
             self._start_workers()
         server = Program(

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from byoc.serving.inference import Work
+
 RECEIVED_HEADER = "x-byoc-received"
 """When the front had the whole request: seconds since 1970, to the millisecond."""
 REQUEST_ID_HEADER = "x-byoc-request-id"
@@ -18,17 +20,15 @@ TEXT_LIMIT = 10_000
 """Characters of a request's body in the log, where it is to be there."""
 
 
-def note(
-    context: Any, index: int, headers: Mapping[str, str], begin: float, batch: int, inputs: int
-) -> None:
+def note(context: Any, index: int, headers: Mapping[str, str], begin: float, work: Work) -> None:
     """Sets the headers that the front's log reads, and takes away from the reply.
 
-    ``begin``: when the computation began, as ``time.time()``, which ends now; ``batch``: how many
-    requests went through the model together.
+    ``begin``: when the worker had the request, as ``time.time()``; its answer is there now.
     """
-    told = {"compute": (time.time() - begin) * 1000, "batch": batch, "inputs": inputs}
+    told: dict[str, float] = {"batch": work.batch, "inputs": work.inputs}
+    told["compute"] = max(0.0, (time.time() - begin - work.waited) * 1000)
     with contextlib.suppress(KeyError, ValueError):  # the supervisor asks without it
-        told["queue"] = max(0.0, (begin - float(headers[RECEIVED_HEADER])) * 1000)
+        told["queue"] = max(0.0, (begin - float(headers[RECEIVED_HEADER]) + work.waited) * 1000)
     for name, value in told.items():
         context.set_response_header(index, f"x-byoc-{name}", f"{value:.3f}".rstrip("0").rstrip("."))
 
