@@ -143,6 +143,16 @@ def test_what_a_killed_run_left_half_written_is_taken_away(checkpoints: Checkpoi
     assert names(checkpoints) == ["checkpoint-000000004.safetensors"]
 
 
+def test_what_a_killed_run_had_no_time_to_take_away_goes_at_the_next_start(
+    checkpoints: Checkpoints,
+) -> None:
+    for step in (1, 2, 3):
+        Checkpoints(checkpoints.folder, IDENTITY, keep=9).write(step, state(step))
+    (checkpoints.folder / "checkpoint-000000004.partial").write_bytes(b"half")
+    assert checkpoints.newest() is not None
+    assert names(checkpoints) == [f"checkpoint-{step:09d}.safetensors" for step in (2, 3)]
+
+
 def test_a_folder_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingFault, match="cannot write a checkpoint to"):

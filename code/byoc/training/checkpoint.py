@@ -68,6 +68,7 @@ class Checkpoints:
             state, fault = self._read(path)
             if state is not None:
                 print(f"resuming from {path.name}: {_place(state.facts)}", flush=True)
+                self._tidy(path)
                 return state
             print(f"passing over checkpoint {path.name}: {fault}", flush=True)
         return None
@@ -135,8 +136,14 @@ class Checkpoints:
             return False
         return not self._differing(facts.get("identity", {}))
 
+    def _tidy(self, newest: Path) -> None:
+        """Takes away what a killed run had no time to; a folder that cannot be written to is told
+        of when there is something to write."""
+        with contextlib.suppress(OSError):
+            self._remove_partial()
+            self._prune(newest)
+
     def _remove_partial(self) -> None:
-        """What a killed run left in the middle of a write."""
         for path in self.folder.glob(_PARTIAL):
             path.unlink(missing_ok=True)
 
