@@ -43,6 +43,9 @@ test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda
 	$(PYTEST) tests/cuda_images
 
+fuzz-serving: setup ## 20,000 requests of all kinds to `serve`, about 15 minutes
+	BYOC_FUZZ_REQUESTS=20000 $(PYTEST) tests/contract/test_fuzz.py
+
 bench: bench-images ## every benchmark
 
 bench-images: setup images ## image sizes by package, and cold starts

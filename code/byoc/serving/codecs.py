@@ -219,9 +219,11 @@ def _parameters(parameters: Any) -> dict[str, Any]:
     if unknown:
         raise RequestFault(400, f"unknown parameter {shown(unknown[0])}: only top_k")
     top_k = parameters.get("top_k")
+    if isinstance(top_k, float) and top_k.is_integer():  # in JSON 1.0 is a whole number
+        top_k = int(top_k)
     if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
         raise RequestFault(400, "parameters.top_k must be a whole number of at least 1, or null")
-    return parameters
+    return {"top_k": top_k} if "top_k" in parameters else {}
 
 
 def _grouped(predictions: Sequence[Any], sizes: list[int]) -> list[list[Any]]:

@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -222,7 +222,8 @@ def _not_loaded() -> Reply:
 
 
 def _not_allowed(methods: str) -> Reply:
-    return reply(405, {"error": f"method not allowed: {methods}"})
+    allowed = {"Allow": methods.replace(" or", ",")}
+    return replace(reply(405, {"error": f"method not allowed: {methods}"}), headers=allowed)
 
 
 def _mb(size: int) -> str:

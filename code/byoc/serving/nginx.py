@@ -32,6 +32,7 @@ _ERRORS = {
     502: "the worker that had this request ended: try again",
     503: "no worker can take this request now: try again",
     504: "no reply within {timeout} s",
+    505: "this version of HTTP is not supported",
     507: "the worker that had this request ran out of memory",
 }
 _PATHS = "GET /ping or POST /invocations"
@@ -60,6 +61,13 @@ http {{
     # As it was sent, without the query: a rewrite changes $uri.
     map $request_uri $asked {{
         "~^(?<path>[^?]*)" $path;
+    }}
+    map $asked $allowed {{
+        ~^/invocations$ POST;
+        ~/invoke$ POST;
+        ~^/models$ "GET, POST";
+        ~^/models/ "GET, DELETE";
+        default "GET, HEAD";
     }}
     access_log {log} requests;
     server_tokens off;
@@ -98,8 +106,8 @@ http {{
 {error_pages}
         location = /ping {{
             access_log off;
-            error_page 405 @405;
-            error_page 503 @not_ready;
+            error_page 405 /-405;
+            error_page 503 /-not-ready;
             if ($request_method !~ ^(GET|HEAD)$) {{
                 return 405;
             }}
@@ -174,7 +182,7 @@ _MODELS = """\
             }}
             auth_request /-model;
             auth_request_set $model $upstream_http_x_byoc_model;
-            error_page 403 =404 @not_loaded;
+            error_page 403 =404 /-not-loaded;
             proxy_pass http://model_server/models/$model/invoke;
 {proxy}
         }}
@@ -253,6 +261,7 @@ def command(settings: Settings, state: State) -> list[str]:
 def _bodies(settings: Settings) -> str:
     """For each status a short JSON body in place of nginx's or the model server's page.
 
+    By a path, not a named location: those do not work where the request line cannot be read.
     nginx's own 494 (headers too long) becomes 431, which has the name.
     """
     paths = _MULTI_MODEL_PATHS if settings.is_multi_model else _PATHS
@@ -262,23 +271,21 @@ def _bodies(settings: Settings) -> str:
         body = {"error": text.format(**values)}
         if status >= 500:
             body["request_id"] = "$request_id"
-        lines.append(_location(f"@{status}", status, body))
+        lines.append(_location(f"/-{status}", status, body))
     not_ready = {"error": "no model can answer yet, or any more"}
-    lines.append(_location("@not_ready", 503, not_ready, "access_log off; "))
+    lines.append(_location("/-not-ready", 503, not_ready, "access_log off; "))
     if settings.is_multi_model:
-        lines.append(_location("@not_loaded", 404, {"error": "no model of this name is loaded"}))
+        lines.append(_location("/-not-loaded", 404, {"error": "no model of this name is loaded"}))
     return "\n".join(lines)
 
 
 def _location(name: str, status: int, body: dict[str, str], more: str = "") -> str:
-    if status == 503:
-        more += (
-            f"add_header X-Request-Id $request_id always; add_header Retry-After {RETRY_SECONDS}"
-            " always; "
-        )
-    return f"        location {name} {{ {more}return {status} '{json.dumps(body)}'; }}"
+    headers = {405: "Allow $allowed", 503: f"Retry-After {RETRY_SECONDS}"}
+    if status in headers:  # a location with headers of its own has none of the server's
+        more += f"add_header X-Request-Id $request_id always; add_header {headers[status]} always; "
+    return f"        location = {name} {{ internal; {more}return {status} '{json.dumps(body)}'; }}"
 
 
 def _error_pages(statuses: Iterable[int], indent: int) -> str:
-    pages = [f"{' ' * indent}error_page {status} @{status};" for status in statuses]
-    return "\n".join([*pages, f"{' ' * indent}error_page 494 = @431;"])
+    pages = [f"{' ' * indent}error_page {status} /-{status};" for status in statuses]
+    return "\n".join([*pages, f"{' ' * indent}error_page 494 = /-431;"])
