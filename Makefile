@@ -9,7 +9,8 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
-        test-unit test-contract-training test-cuda-images bench bench-images
+        test-unit test-contract-training test-kill test-cuda-images \
+        bench bench-images bench-train
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -39,6 +40,9 @@ test-contract-training: setup engine ## a row for each clause of the training co
 	docker/images.sh training
 	$(VENV)/bin/python -m byoc.conformance byoc-training:cpu --training
 
+test-kill: setup ## SIGKILL at twenty moments and more of a training job
+	BYOC_LONG=1 $(PYTEST) tests/contract/test_kill.py
+
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda
 	$(PYTEST) tests/cuda_images
@@ -46,10 +50,15 @@ test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 fuzz-serving: setup ## 20,000 requests of all kinds to `serve`, about 15 minutes
 	BYOC_FUZZ_REQUESTS=20000 $(PYTEST) tests/contract/test_fuzz.py
 
-bench: bench-images ## every benchmark
+bench: bench-images bench-train ## every benchmark
 
 bench-images: setup images ## image sizes by package, and cold starts
 	$(VENV)/bin/python -m byoc.bench.images
+
+bench-train: setup ## training against its peers (DATA=… MODEL=a pretrained encoder OUT=… ARGS=…)
+	if docker/engine.sh; then docker/images.sh training; fi
+	$(VENV)/bin/python -m byoc.bench.training $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") \
+		$(if $(OUT),--out "$(OUT)") $(ARGS)
 
 lint: setup ## ruff, mypy, shellcheck
 	$(VENV)/bin/ruff check .
