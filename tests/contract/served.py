@@ -31,6 +31,7 @@ class Served:
     """A running `serve`."""
 
     def __init__(self, base: Path, **variables: str) -> None:
+        self._base = base
         self.port = free_port()
         self.temporary = base / "tmp"
         self.temporary.mkdir(parents=True, exist_ok=True)
@@ -98,7 +99,17 @@ class Served:
 
     def descendants(self) -> list[int]:
         """Process ids of everything that this server started."""
-        return [pid for pid in process_ids() if str(self.temporary) in environment_of(pid)]
+        mark = f"SAGEMAKER_BASE_DIR={self._base}"
+        pids = process_ids()
+        found = {pid for pid in pids if mark in environment_of(pid).split("\0")}
+        parents = {pid: parent_of(pid) for pid in pids}
+        for pid in pids:  # nginx writes its title over its environment
+            ancestor = pid
+            while ancestor > 1 and ancestor not in found:
+                ancestor = parents.get(ancestor, 0)
+            if ancestor in found:
+                found.add(pid)
+        return sorted(found)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -118,6 +129,13 @@ def environment_of(pid: int) -> str:
         return Path(f"/proc/{pid}/environ").read_text(errors="replace")
     except OSError:
         return ""
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def arguments(pid: int) -> str:
