@@ -126,6 +126,94 @@ def test_nothing_else_is_reachable(served: Served, method: str, path: str, statu
     assert json.loads(reply)["error"]
 
 
+CSV, LINES, PLAIN = "text/csv", "application/jsonlines", "text/plain"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "accept", "reply_kind", "count"),
+    [
+        (CSV, b'a dog\n"a cat, ""sees"""\n', "", CSV, 2),
+        (LINES, b'"a dog"\n{"text": "a cat"}\n', "", LINES, 2),
+        (PLAIN, "the dog\r\n😀\n\x07\n".encode(), LINES, LINES, 3),
+        (f"{CSV}; header=present", b"id,text\n7,a dog", "text/*;q=0.5", CSV, 1),
+        (LINES, b'{"text": "a", "text_pair": "b"}', "a/b, application/json;q=0.1", "json", 1),
+        ("application/json", b'{"instances": ["a", "b"]}', CSV, CSV, 2),
+    ],
+)
+def test_forms(
+    served: Served, kind: str, body: bytes, accept: str, reply_kind: str, count: int
+) -> None:
+    headers = {"Content-Type": kind} | ({"Accept": accept} if accept else {})
+    status, found, reply = served.ask("POST", "/invocations", body, headers)
+    assert status == 200, reply
+    assert found["Content-Type"].endswith(reply_kind)
+    is_list = reply_kind == "json"
+    assert (len(json.loads(reply)) if is_list else len(reply.decode().split("\n"))) == count
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [""],
+        ["a dog " * 17_000],
+        ["é😀\u202e\x00\x1b\u2028"],
+        ["a dog"] * 10_000,
+    ],
+    ids=["empty", "100,000 characters", "odd characters", "10,000 inputs"],
+)
+def test_odd_texts_have_an_answer(served: Served, texts: list[str]) -> None:
+    status, found = served.invoke({"inputs": texts})
+    assert status == 200
+    assert len(found) == len(texts)
+    assert all(0 <= entry["score"] <= 1 for entry in found)
+
+
+def test_the_log_has_a_line_for_each_request_and_no_text(served: Served) -> None:
+    headers = JSON | {"X-Amzn-SageMaker-Inference-Id": 'mine"'}
+    body = b'{"inputs": ["unheard-of words", "a dog"]}'
+    _, found, _ = served.ask("POST", "/invocations", body, headers)
+    told: list[dict[str, object]] = []
+
+    def is_there() -> bool:
+        told[:] = [it for it in served.entries() if it["request_id"] == found["X-Request-Id"]]
+        return bool(told)
+
+    wait_until(is_there)
+    (entry,) = told
+    assert (entry["method"], entry["path"], entry["status"]) == ("POST", "/invocations", 200)
+    assert (entry["inputs"], entry["inference_id"]) == (2, 'mine"')
+    assert entry["bytes_in"] > len(body)
+    assert 0 <= entry["queue_ms"] <= entry["total_ms"] + 2
+    assert 0 < entry["compute_ms"] <= entry["total_ms"] + 2
+    assert "unheard-of" not in served.log.read_text()
+    assert not [it for it in served.entries() if it["path"] == "/ping"]
+
+
+def test_metrics_count(served: Served) -> None:
+    def seen() -> dict[str, float]:
+        return served.metrics()
+
+    before = seen()
+    name = 'byoc_requests_total{path="/invocations",status="200"}'
+    for _ in range(3):
+        served.invoke({"inputs": ["a dog"] * 5})
+    wait_until(lambda: seen().get(name, 0) == before.get(name, 0) + 3)
+    after = seen()
+    assert after["byoc_inputs_total"] == before["byoc_inputs_total"] + 15
+    for kind in ("request_seconds", "queue_seconds", "compute_seconds", "batch_requests"):
+        assert after[f"byoc_{kind}_count"] >= before[f"byoc_{kind}_count"] + 3
+        assert after[f'byoc_{kind}_bucket{{le="+Inf"}}'] == after[f"byoc_{kind}_count"]
+    assert after["byoc_workers"] == 1
+    assert after["byoc_ready"] == 1
+
+
+def test_what_suits_the_instance_and_the_document(served: Served) -> None:
+    found = json.loads(served.ask("GET", "/execution-parameters")[2])
+    assert set(found) == {"MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"}
+    document = json.loads(served.ask("GET", "/openapi.json")[2])
+    assert "/invocations" in document["paths"]
+
+
 def test_a_query_changes_nothing(served: Served) -> None:
     body = b'{"inputs": "a dog"}'
     status, _, _ = served.ask("POST", "/invocations?model_name=other&body=x", body, JSON)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from byoc.serving import openapi
+from byoc.serving.settings import read_settings
 from byoc.training.config import HYPERPARAMETERS, TrainingConfig, parse_hyperparameters
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +19,11 @@ def test_every_hyperparameter_is_documented_with_its_default() -> None:
     assert set(rows) == {*HYPERPARAMETERS, "preset"}
     documented = {name: default.strip() for name, default in rows.items() if name != "preset"}
     assert parse_hyperparameters(documented) == TrainingConfig()
+
+
+def test_the_openapi_document_is_that_of_the_program() -> None:
+    text = (ROOT / "docs" / "openapi.json").read_text(encoding="utf-8")
+    assert text == openapi.text(read_settings({})), "python -m byoc.serving.openapi writes it"
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -1,7 +1,7 @@
 """The OpenAPI document of a running `serve`: what is valid here gets 200, whatever it says.
 
 Served at /openapi.json; docs/openapi.json is that of a model of which it is not known whether it
-takes sentence pairs.
+takes sentence pairs: ``python -m byoc.serving.openapi > docs/openapi.json``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from byoc import __version__
 from byoc.serving.media_types import CSV, JSON, JSON_LINES, PLAIN
 from byoc.serving.rules import Rules
-from byoc.serving.settings import Settings
+from byoc.serving.settings import Settings, read_settings
 
 Schema = dict[str, Any]
 
@@ -267,3 +267,7 @@ def _object(properties: Schema, required: list[str]) -> Schema:
         "required": required,
         "additionalProperties": False,
     }
+
+
+if __name__ == "__main__":
+    print(text(read_settings({})), end="")
