@@ -10,7 +10,8 @@ PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
         test-unit test-contract-training test-kill test-cuda-images \
-        bench bench-images bench-train
+        bench bench-images bench-train \
+        fuzz-serving soak-serving test-contract-serving
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -49,6 +50,9 @@ test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 
 fuzz-serving: setup ## 20,000 requests of all kinds to `serve`, about 15 minutes
 	BYOC_FUZZ_REQUESTS=20000 $(PYTEST) tests/contract/test_fuzz.py
+
+soak-serving: setup ## half an hour of `serve` at 70% of its peak
+	BYOC_SOAK_SECONDS=1800 $(PYTEST) -s tests/contract/test_soak.py
 
 bench: bench-images bench-train ## every benchmark
 
