@@ -196,7 +196,9 @@ def main() -> int:
     # The targets here are a CPU's, and Lightning would take a GPU by itself.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from byoc.training.main import prepare_libraries
+
+    prepare_libraries()  # what `train` sets for torch; the peers have it too
     import torch
     import transformers
 
