@@ -10,7 +10,7 @@ PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
         test-unit test-contract-training test-kill test-cuda-images \
-        bench bench-images bench-train \
+        bench bench-images bench-train bench-serve \
         fuzz-serving soak-serving test-contract-serving
 
 help: ## list the targets
@@ -41,6 +41,10 @@ test-contract-training: setup engine ## a row for each clause of the training co
 	docker/images.sh training
 	$(VENV)/bin/python -m byoc.conformance byoc-training:cpu --training
 
+test-contract-serving: setup engine ## a row for each clause of the hosting contract
+	docker/images.sh serving
+	$(VENV)/bin/python -m byoc.conformance byoc-serving:cpu --serving
+
 test-kill: setup ## SIGKILL at twenty moments and more of a training job
 	BYOC_LONG=1 $(PYTEST) tests/contract/test_kill.py
 
@@ -54,7 +58,7 @@ fuzz-serving: setup ## 20,000 requests of all kinds to `serve`, about 15 minutes
 soak-serving: setup ## half an hour of `serve` at 70% of its peak
 	BYOC_SOAK_SECONDS=1800 $(PYTEST) -s tests/contract/test_soak.py
 
-bench: bench-images bench-train ## every benchmark
+bench: bench-images bench-train bench-serve ## every benchmark
 
 bench-images: setup images ## image sizes by package, and cold starts
 	$(VENV)/bin/python -m byoc.bench.images
@@ -63,6 +67,11 @@ bench-train: setup ## training against its peers (DATA=… MODEL=a pretrained en
 	if docker/engine.sh; then docker/images.sh training; fi
 	$(VENV)/bin/python -m byoc.bench.training $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") \
 		$(if $(OUT),--out "$(OUT)") $(ARGS)
+
+bench-serve: setup engine ## serving under load against the stock stack (DATA=… MODEL=a pretrained encoder ARGS=--short …)
+	docker/programs.sh wrk
+	docker/images.sh serving
+	$(VENV)/bin/python -m byoc.bench.serving $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 lint: setup ## ruff, mypy, shellcheck
 	$(VENV)/bin/ruff check .

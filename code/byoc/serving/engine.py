@@ -7,7 +7,7 @@ the CPU multiplies them. Any other model runs as Hugging Face built it, padded t
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,7 +29,13 @@ class WrongPrecision(ValueError):  # noqa: N818
     """BYOC_PRECISION asks for what this machine or this model cannot do."""
 
 
-def compute_of(model: Any, precision: str = "auto") -> Compute:
+class Engine(NamedTuple):
+    compute: Compute
+    told: str
+    """In what precision and form it computes, for the log."""
+
+
+def engine_of(model: Any, precision: str = "auto") -> Engine:
     """The model's scores for rows, by the precision asked for.
 
     Raises ``WrongPrecision``. Takes the model's weights apart: it must not be used afterwards.
@@ -59,7 +65,7 @@ def _size(model: Any) -> int:
     return sum(module.weight.numel() for module in modules)
 
 
-def _packed(model: Any, precision: str) -> Compute | None:
+def _packed(model: Any, precision: str) -> Engine | None:
     """The packed form; None where there is none, or where it does not agree with the model."""
 
     def linear(weight: Tensor, bias: Tensor, lowest: float | None) -> Linear:
@@ -83,7 +89,7 @@ def _packed(model: Any, precision: str) -> Compute | None:
         logits = encoder.logits([row.ids for row in rows], [row.types for row in rows])
         return _probabilities(logits)
 
-    return compute
+    return Engine(compute, f"{precision}, packed")
 
 
 def _distance(model: Any, encoder: PackedEncoder) -> float:
@@ -111,7 +117,7 @@ def _drop_weights(model: Any) -> None:
                 module.weight = module.bias = None  # type: ignore[assignment]
 
 
-def _whole(model: Any, dtype: torch.dtype) -> Compute:
+def _whole(model: Any, dtype: torch.dtype) -> Engine:
     """The model as it was built, on batches padded to the longest row."""
     model = model.to(dtype).eval()
     takes_types = "token_type_ids" in model.forward.__code__.co_varnames
@@ -135,7 +141,7 @@ def _whole(model: Any, dtype: torch.dtype) -> Compute:
         with torch.inference_mode():
             return _probabilities(model(**inputs).logits)
 
-    return compute
+    return Engine(compute, f"{str(dtype).removeprefix('torch.')}, padded, on {device}")
 
 
 def _bucket(length: int, config: Any) -> int:

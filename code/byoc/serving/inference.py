@@ -33,6 +33,8 @@ class Classifier:
     batcher: Batcher
     labels: list[str]
     max_length: int
+    told: str = ""
+    """How it computes, for the log."""
 
 
 def model_fn(model_dir: str) -> Classifier:
@@ -40,7 +42,7 @@ def model_fn(model_dir: str) -> Classifier:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from byoc.serving.engine import compute_of
+    from byoc.serving.engine import engine_of
 
     settings = read_settings()
     # One thread while it loads: a process that is forked from this one could not use others.
@@ -60,8 +62,9 @@ def model_fn(model_dir: str) -> Classifier:
         delay=(settings.batch_delay_ms or 0) / 1000,
     )
     executors = settings.threads if device.type == "cpu" else 1
-    batcher = Batcher(compute_of(model, settings.precision), executors, settings.threads, limits)
-    return Classifier(Tokenizer(tokenizer, max_length), batcher, labels, max_length)
+    engine = engine_of(model, settings.precision)
+    batcher = Batcher(engine.compute, executors, settings.threads, limits)
+    return Classifier(Tokenizer(tokenizer, max_length), batcher, labels, max_length, engine.told)
 
 
 def input_fn(request_body: bytes | str, request_content_type: str) -> Inputs:
