@@ -92,6 +92,8 @@ class Supervisor:
     def _start_workers(self) -> None:
         """The process that loads the one model and forks its workers; again, where it has died."""
         assert self._launch is not None, "in single-model mode"
+        if self._workers is not None:
+            self._workers.kill_group()  # its forks, which nobody else would reap
         self._workers_since = time.monotonic()
         self._workers = Program(
             "the process that loads the model",
