@@ -1,4 +1,4 @@
-"""The training image under test, with runs that clauses and tests share."""
+"""The images under test, with runs that clauses and tests share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from byoc.conformance.engine import Engine, EngineError
 from byoc.conformance.image import Image, open_image
 
 TRAINING = "byoc-training:cpu"
+SERVING = "byoc-serving:cpu"
 
 
 @pytest.fixture(scope="session")
@@ -26,5 +27,13 @@ def engine() -> Iterator[Engine]:
 def training(engine: Engine) -> Image:
     try:
         return open_image(engine, TRAINING)
+    except EngineError as error:
+        pytest.skip(f"{error} (`make images`)")
+
+
+@pytest.fixture(scope="session")
+def serving(engine: Engine) -> Image:
+    try:
+        return open_image(engine, SERVING)
     except EngineError as error:
         pytest.skip(f"{error} (`make images`)")

@@ -32,10 +32,14 @@ from byoc.conformance.tree import odd_members, scatter
 from byoc.conformance.workload import Workload
 
 
-def test_each_clause_of_training_is_there_once_and_documented() -> None:
+def test_each_clause_is_there_once_and_documented() -> None:
     found = catalogue("training")
     assert [it.id for it in found] == [f"T{number:02d}" for number in range(1, 20)]
-    for clause in [*found, *catalogue("image")]:
+    numbers = {"B": 3, "H": 15, "M": 6}
+    served = catalogue("serving")
+    wanted = [f"{kind}{n:02d}" for kind, last in numbers.items() for n in range(1, last + 1)]
+    assert [it.id for it in served] == wanted
+    for clause in [*found, *served, *catalogue("image")]:
         assert all((clause.asked, clause.how, clause.remedy, clause.page)), clause.id
         assert "\n" not in clause.asked
 

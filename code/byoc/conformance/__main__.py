@@ -1,4 +1,7 @@
-"""``python -m byoc.conformance IMAGE [--training]``: a row for each clause; exit 1 on any fail."""
+"""``python -m byoc.conformance IMAGE [--training|--serving]``: a row for each clause.
+
+Exit code 1 where any failed.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m byoc.conformance", description=__doc__)
     parser.add_argument("image")
     parser.add_argument("--training", dest="parts", action="append_const", const="training")
+    parser.add_argument("--serving", dest="parts", action="append_const", const="serving")
     parser.add_argument("--image-part", dest="parts", action="append_const", const="image")
     parser.add_argument("--only", type=lambda text: text.split(","), help="T01,T12")
     parser.add_argument("--jobs", type=int, default=2, help="at most so many run at a time")

@@ -24,6 +24,15 @@ _MODULES = {
         "byoc.conformance.training.surroundings",
         "byoc.conformance.training.hosts",
     ),
+    "serving": (
+        "byoc.conformance.serving.start",
+        "byoc.conformance.serving.health",
+        "byoc.conformance.serving.requests",
+        "byoc.conformance.serving.life",
+        "byoc.conformance.serving.own_code",
+        "byoc.conformance.serving.multi_model",
+        "byoc.conformance.serving.batch",
+    ),
 }
 """By part of the contract, the modules whose import registers its clauses."""
 

@@ -9,12 +9,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from byoc.conformance import hosting
 from byoc.conformance.engine import Engine, waited
 from byoc.conformance.workload import Workload, embedded
 
 T = TypeVar("T")
 
-_OURS = "byoc-training"
+_TRAINING, _SERVING = "byoc-training", "byoc-serving"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def open_image(engine: Engine, name: str, workload: Workload | None = None) -> I
     attributes = engine.inspect(name)
     if workload is None:
         labels = attributes["Config"].get("Labels") or {}
-        ours = labels.get("org.opencontainers.image.title") == _OURS
-        workload = embedded(engine.folder("corpus")) if ours else Workload()
+        title = labels.get("org.opencontainers.image.title")
+        workload = embedded(engine.folder("corpus")) if title == _TRAINING else Workload()
+        if title == _SERVING:
+            workload = Workload(hosting=hosting.ours())
     # By id: a tag may move to another build while the check runs.
     return Image(attributes["Id"], engine, workload, attributes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from byoc import corpus
+from byoc.conformance.hosting import Hosting
 from byoc.metric_lines import METRIC_DEFINITIONS
 
 ROWS = 1200
@@ -42,6 +43,8 @@ class Workload:
     trains_on_several_hosts: bool = False
     model_is_a_base_model: bool = False
     """What lies in model/ after training can be given to another job as the channel model."""
+    hosting: Hosting | None = None
+    """What a serving image is tried with."""
 
     @property
     def is_given(self) -> bool:

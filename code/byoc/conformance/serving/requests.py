@@ -1,0 +1,126 @@
+"""What requests may look like, and what they get: H05 to H07."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from byoc.conformance.clauses import clause
+from byoc.conformance.hosting import Message
+from byoc.conformance.image import Image
+from byoc.conformance.outcome import Findings
+from byoc.conformance.serving.server import (
+    Reply,
+    hosting_of,
+    message_of,
+    model_of,
+    mounted,
+    serving,
+    shared,
+)
+
+_SHORT = 1000
+"""Bytes that a short error has at most."""
+
+
+@clause("H05")
+def headers_are_honoured(image: Image) -> str:
+    """POST /invocations: Content-Type and Accept are honoured, unknown headers do no harm.
+
+    How: a good request, the same with SageMaker's own headers and with odd ones, and with an
+    Accept of what came.
+    Remedy: read Content-Type and Accept, and no other header without need.
+    AWS: Custom Inference Code with Hosting Services: How Your Container Should Respond to
+    Inference Requests
+    """
+    findings = Findings()
+    server, message = shared(image), message_of(image)
+    plain = server.invoke(message)
+    findings.expect(plain.status == 200, f"a good request got {plain.status}: {plain.body[:200]!r}")
+    more = server.invoke(
+        message,
+        X_Amzn_SageMaker_Custom_Attributes="a=caf\xe9",
+        X_Amzn_SageMaker_Inference_Id="7",
+        X_Amzn_SageMaker_Session_Id="NEW_SESSION",
+        X_Amzn_SageMaker_Target_Model="/a.tar.gz",
+        X_Amzn_SageMaker_Target_Variant="b",
+        X_Unknown="x" * 2000,
+    )
+    findings.expect(more.status == 200, f"with SageMaker's headers: {more.status}", "own headers")
+    kind = plain.headers.get("content-type", "")
+    same = server.invoke(message, Accept=kind)
+    findings.expect(same.status == 200, f"Accept {kind}: {same.status}", f"Accept {kind}")
+    return findings.seen()
+
+
+@clause("H06")
+def bodies_up_to_the_limit(image: Image) -> str:
+    """Bodies of 6,291,456 bytes are taken; one byte more is 413, at once; the limit can be raised.
+
+    How: a body of the largest size, one that is larger, and one of 19 MB with
+    SAGEMAKER_MAX_PAYLOAD_IN_MB=20. What the model makes of them does not matter: 413 does.
+    Remedy: set the limit in the front, by the variable.
+    AWS: Custom Inference Code with Hosting Services: How Your Container Should Respond to
+    Inference Requests
+    """
+    findings = Findings()
+    server, largest = shared(image), hosting_of(image).largest
+    taken = server.invoke(_of_size(largest))
+    findings.expect(
+        taken.status in (200, 400), f"{largest} bytes: {_said(taken)}", f"{largest} bytes are taken"
+    )
+    refused = server.invoke(_of_size(largest + 1))
+    # A server that answers at once may close before all of the body has come.
+    findings.expect(
+        refused.status == 413 or refused.fault in ("BrokenPipeError", "ConnectionResetError"),
+        f"{largest + 1} bytes: {_said(refused)}",
+        f"{largest + 1}: {refused.status or refused.fault} after {refused.seconds:.1f} s",
+    )
+    findings.expect(refused.seconds < 5, f"refused after {refused.seconds:.1f} s only")
+    told = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "20"}
+    with serving(image, mounted(model_of(image)), environment=told) as raised:
+        raised.wait_ready()
+        more = raised.invoke(_of_size(19 * 1024 * 1024))
+        findings.expect(more.status in (200, 400), f"raised to 20: {_said(more)}", "20 MB if told")
+    return findings.seen()
+
+
+def _of_size(size: int) -> Message:
+    """A JSON string: no server need make sense of it."""
+    return Message(b'"' + b"a " * (size // 2 - 1) + b" " * (size % 2) + b'"')
+
+
+def _said(reply: Reply) -> str:
+    return f"{reply.status or reply.fault}: {reply.body[:200]!r}"
+
+
+@clause("H07")
+def errors_are_short_and_clean(image: Image) -> str:
+    """400, 415 and 406 with a short JSON error; no reply tells of the server's insides.
+
+    How: the workload's bad requests, and paths and methods that there are not; each reply is
+    looked through for tracebacks, paths and names of libraries.
+    Remedy: catch everything, tell the caller what he did wrong, and the log the rest.
+    AWS: Custom Inference Code with Hosting Services: How Your Container Should Respond to
+    Inference Requests
+    """
+    findings = Findings()
+    server, hosting = shared(image), hosting_of(image)
+    for message, status in hosting.bad:
+        reply = server.invoke(message)
+        name = f"{message.body[:20]!r} as {message.content_type}"
+        findings.expect(reply.status == status, f"{name}: {_said(reply)}, not {status}")
+        _expect_clean(findings, reply, hosting.forbidden, name)
+    for method, path in (("GET", "/"), ("GET", "/models"), ("DELETE", "/ping"), ("PUT", "/%00")):
+        reply = server.ask(method, path)
+        findings.expect(400 <= reply.status < 500, f"{method} {path}: {_said(reply)}")
+        _expect_clean(findings, reply, hosting.forbidden, f"{method} {path}")
+    findings.note(f"{len(hosting.bad) + 4} bad requests")
+    return findings.seen()
+
+
+def _expect_clean(findings: Findings, reply: Reply, forbidden: Sequence[str], name: str) -> None:
+    text = reply.body.decode("utf-8", "replace")
+    told = [word for word in forbidden if word in text]
+    findings.expect(not told, f"{name}: the reply tells {told}")
+    findings.expect(len(reply.body) <= _SHORT, f"{name}: a reply of {len(reply.body)} bytes")
+    findings.expect(isinstance(reply.json(), dict), f"{name}: no JSON object: {text[:100]!r}")
