@@ -6,6 +6,7 @@ the CPU multiplies them. Any other model runs as Hugging Face built it, padded t
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any, NamedTuple
 
@@ -120,7 +121,7 @@ def _drop_weights(model: Any) -> None:
 def _whole(model: Any, dtype: torch.dtype) -> Engine:
     """The model as it was built, on batches padded to the longest row."""
     model = model.to(dtype).eval()
-    takes_types = "token_type_ids" in model.forward.__code__.co_varnames
+    takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
     padding = model.config.pad_token_id or 0
     device = model.device
     on_gpu = device.type == "cuda"

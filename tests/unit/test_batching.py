@@ -1,0 +1,144 @@
+"""What goes through the model together, and who waits for whom."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from byoc.serving.batching import Batcher, Limits, Row
+
+
+def row(number: int, length: int = 4) -> Row:
+    return Row([number] * length, [0] * length)
+
+
+class Model:
+    """Says each row's number and length; computes only when it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.threads: list[int] = []
+        self.gate = threading.Semaphore(0)
+        self.begun = threading.Semaphore(0)
+
+    def __call__(self, rows: list[Row], threads: int) -> list[list[float]]:
+        assert [len(it) for it in rows] == sorted(len(it) for it in rows)
+        self.batches.append([it.ids[0] for it in rows])
+        self.threads.append(threads)
+        self.begun.release()
+        assert self.gate.acquire(timeout=10)
+        if any(it.ids[0] < 0 for it in rows):
+            raise ValueError("a negative row")
+        return [[float(it.ids[0]), float(len(it))] for it in rows]
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+def test_a_lone_request_starts_at_once_on_all_threads(model: Model) -> None:
+    batcher = Batcher(model, 2, 4, Limits(delay=10.0))
+    model.gate.release()
+    begin = time.monotonic()
+    assert batcher.scores([row(7)]).scores == [[7.0, 4.0]]
+    assert time.monotonic() - begin < 1
+    assert model.threads == [4]
+
+
+def test_what_comes_while_it_computes_goes_together(model: Model) -> None:
+    batcher = Batcher(model, 1, 1)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(batcher.scores, [row(0)])
+        assert model.begun.acquire(timeout=10)
+        others = [pool.submit(batcher.scores, [row(number)]) for number in range(1, 6)]
+        wait_until(lambda: len(batcher._jobs) == 5)
+        for _ in range(2):
+            model.gate.release()
+        assert first.result(10).requests == 1
+        for number, other in enumerate(others, 1):
+            assert other.result(10).scores == [[float(number), 4.0]]
+            assert other.result(10).requests == 5
+    assert [len(batch) for batch in model.batches] == [1, 5]
+
+
+def test_executors_share_what_waits_and_the_cores(model: Model) -> None:
+    batcher = Batcher(model, 2, 2, Limits(tokens=1000))
+    with ThreadPoolExecutor(64) as pool:
+        holders = [pool.submit(batcher.scores, [row(100 + number)]) for number in range(2)]
+        for _ in holders:
+            assert model.begun.acquire(timeout=10)
+        others = [pool.submit(batcher.scores, [row(number)]) for number in range(40)]
+        wait_until(lambda: len(batcher._jobs) == 40)
+        for _ in range(50):
+            model.gate.release()
+        for it in [*holders, *others]:
+            it.result(10)
+    assert sorted(model.threads[:2]) == [1, 2]
+    assert sum(len(batch) for batch in model.batches) == 42
+
+
+def test_no_batch_exceeds_its_limits(model: Model) -> None:
+    batcher = Batcher(model, 1, 1, Limits(requests=3, tokens=10))
+    for _ in range(40):
+        model.gate.release()
+    rows = [row(number, length) for number, length in enumerate([1, 30, 2, 9, 4, 4, 4])]
+    found = batcher.scores(rows).scores
+    assert found == [[float(number), float(len(it))] for number, it in enumerate(rows)]
+    lengths = [len(it) for it in rows]
+    assert all(
+        sum(lengths[number] for number in batch) <= 10 or len(batch) == 1 for batch in model.batches
+    )
+
+
+def test_a_large_request_holds_no_small_one_up(model: Model) -> None:
+    batcher = Batcher(model, 1, 1, Limits(tokens=8))
+    with ThreadPoolExecutor() as pool:
+        large = pool.submit(batcher.scores, [row(1) for _ in range(1000)])
+        assert model.begun.acquire(timeout=10)
+        small = pool.submit(batcher.scores, [row(2)])
+        wait_until(lambda: len(batcher._jobs) == 2)
+        for _ in range(4):
+            model.gate.release()
+        assert small.result(10).scores == [[2.0, 4.0]]
+        assert not large.done()
+        for _ in range(1000):
+            model.gate.release()
+        assert len(large.result(10).scores) == 1000
+
+
+def test_with_a_delay_company_gathers(model: Model) -> None:
+    batcher = Batcher(model, 2, 2, Limits(requests=4, delay=5.0))
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(batcher.scores, [row(0)])
+        assert model.begun.acquire(timeout=10)
+        others = [pool.submit(batcher.scores, [row(number)]) for number in range(1, 5)]
+        assert model.begun.acquire(timeout=2), "a full batch waits no longer"
+        for _ in range(2):
+            model.gate.release()
+        assert [it.result(10).requests for it in others] == [4] * 4
+        first.result(10)
+
+
+def test_a_failure_is_told_to_those_that_had_part_in_it(model: Model) -> None:
+    batcher = Batcher(model, 1, 1)
+    for _ in range(2):
+        model.gate.release()
+    with pytest.raises(ValueError, match="a negative row"):
+        batcher.scores([row(-1)])
+    assert batcher.scores([row(3)]).scores == [[3.0, 4.0]]
+
+
+def test_no_rows_need_no_model(model: Model) -> None:
+    assert Batcher(model, 1, 1).scores([]).scores == []
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.005)

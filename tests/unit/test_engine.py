@@ -1,0 +1,157 @@
+"""Every way to compute an encoder against the encoder as Hugging Face built it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from byoc.serving.batching import Row
+
+ROWS = 24
+LONGEST = 40
+VOCABULARY = 100
+SHAPE: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "max_position_embeddings": 64,
+    "num_labels": 3,
+    "pad_token_id": 1,
+    "initializer_range": 0.2,  # larger than usual: rows must differ in their scores
+}
+DISTILBERT: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "dim": 64,
+    "n_layers": 3,
+    "n_heads": 4,
+    "hidden_dim": 128,
+    "max_position_embeddings": 64,
+    "num_labels": 3,
+    "pad_token_id": 1,
+    "initializer_range": 0.2,
+}
+PACKED = {
+    "distilbert": {},
+    "bert": {},
+    "bert-relu": {"hidden_act": "relu"},
+    "bert-silu": {"hidden_act": "silu"},
+    "bert-gelu_new": {"hidden_act": "gelu_new"},
+    "roberta": {},
+    "xlm-roberta": {},
+    "camembert": {},
+    "electra": {"embedding_size": 32},
+}
+PADDED = {"albert": {"embedding_size": 32}, "mpnet": {}}
+
+
+def made(kind: str, more: dict[str, Any]) -> Any:
+    """An encoder of this kind with the same random weights each time."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    torch.manual_seed(0)
+    name = kind.split("-")[0] if kind.startswith("bert-") else kind
+    config = AutoConfig.for_model(name, **((DISTILBERT if name == "distilbert" else SHAPE) | more))
+    return AutoModelForSequenceClassification.from_config(config).eval()
+
+
+def rows(has_types: bool) -> list[Row]:
+    chosen = random.Random(0)
+    found = []
+    for _ in range(ROWS):
+        length = chosen.randint(1, LONGEST)
+        ids = [chosen.randrange(2, VOCABULARY) for _ in range(length)]
+        found.append(Row(ids, [int(has_types and place > 5) for place in range(length)]))
+    return sorted(found, key=len)
+
+
+def direct(model: Any, rows: list[Row], has_types: bool) -> list[list[float]]:
+    """One row at a time, by the model's own forward."""
+    import torch
+
+    found = []
+    with torch.inference_mode():
+        for row in rows:
+            types = {"token_type_ids": torch.tensor([list(row.types)])} if has_types else {}
+            logits = model(torch.tensor([list(row.ids)]), **types).logits
+            found.append(logits.softmax(-1)[0].tolist())
+    return found
+
+
+def compare(kind: str, more: dict[str, Any], precision: str, told: str, within: float) -> None:
+    from byoc.serving.engine import engine_of
+
+    model = made(kind, more)
+    has_types = kind.startswith(("bert", "electra", "albert"))
+    given = rows(has_types)
+    expected = direct(model, given, has_types)
+    engine = engine_of(model, precision)
+    assert engine.told.startswith(told)
+    found = engine.compute(given, 1)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine == pytest.approx(theirs, abs=within)
+    assert len({round(row[0], 3) for row in expected}) > ROWS / 2, "rows that all score alike"
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_packed_is_what_the_model_says(kind: str) -> None:
+    compare(kind, PACKED[kind], "fp32", "fp32, packed", 1e-5)
+
+
+@pytest.mark.parametrize("kind", PADDED)
+def test_other_encoders_run_as_they_were_built(kind: str) -> None:
+    compare(kind, PADDED[kind], "auto", "float32, padded", 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "bert", "bert-silu"])
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_lower_precisions_are_near(kind: str, precision: str) -> None:
+    from byoc.serving.linears import has_int8
+
+    if precision == "int8" and not has_int8():
+        pytest.skip("this CPU does not multiply bytes (VNNI)")
+    compare(kind, PACKED[kind], precision, f"{precision}, packed", 0.05)
+
+
+def test_int8_scores_do_not_depend_on_company() -> None:
+    from byoc.serving.engine import engine_of
+    from byoc.serving.linears import has_int8
+
+    if not has_int8():
+        pytest.skip("this CPU does not multiply bytes (VNNI)")
+    compute = engine_of(made("bert", {}), "int8").compute
+    given = rows(has_types=True)
+    together = compute(given, 1)
+    for row, scores in zip(given, together, strict=True):
+        assert compute([row], 1)[0] == pytest.approx(scores, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind", "cause"), [("fp16", "bert", "for GPUs"), ("int8", "albert", "albert")]
+)
+def test_a_precision_that_cannot_be_is_refused(precision: str, kind: str, cause: str) -> None:
+    from byoc.serving.engine import WrongPrecision, engine_of
+
+    with pytest.raises(WrongPrecision, match=f"(?i)BYOC_PRECISION={precision}.*({cause}|VNNI)"):
+        engine_of(made(kind, PADDED.get(kind, {})), precision)
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [
+        ("fpu avx2 avx512f avx512_vnni", True),
+        ("fpu avx2 avx_vnni", True),
+        ("fpu avx2 avx512f", False),
+    ],
+)
+def test_int8_is_for_cpus_that_multiply_bytes(tmp_path: Any, flags: str, has: bool) -> None:
+    from byoc.serving.linears import has_int8
+
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    assert has_int8(path) is has
+    assert not has_int8(tmp_path / "none")
