@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -42,8 +43,9 @@ class Load:
     def _run(self) -> None:
         while not self._end.is_set():
             try:
-                status, _, _ = self._served.ask("POST", "/invocations", self._body)
+                status, _, body = self._served.ask("POST", "/invocations", self._body)
                 self.seen[str(status)] += 1
+                assert status == 200 or json.loads(body)["error"]
             except ConnectionRefusedError:
                 self.seen["refused"] += 1
                 time.sleep(0.05)
@@ -124,6 +126,7 @@ def test_a_killed_worker_takes_only_what_it_held(tmp_path: Path) -> None:
         seen = load.stop()
         failed = sum(count for kind, count in seen.items() if kind not in ("200", "ping 200"))
         assert failed <= 1, seen  # a script's worker holds one request at a time
+        assert set(seen) <= {"200", "502", "ping 200"}, seen
         assert served.metrics()["byoc_worker_restarts_total"] == 1
     finally:
         served.close()

@@ -39,7 +39,7 @@ _PATHS = "GET /ping or POST /invocations"
 _MULTI_MODEL_PATHS = "GET /ping, /models, or POST /models/NAME/invoke"
 RETRY_SECONDS = 1
 """What a caller that gets 503 should wait."""
-_INTERCEPTED = [status for status in _ERRORS if status != 400]
+_INTERCEPTED = [status for status in _ERRORS if status not in (400, 500)]
 """The model server's replies that the front puts its own words in place of."""
 
 _TEMPLATE = """\
@@ -53,14 +53,17 @@ events {{
 }}
 http {{
     log_format requests escape=json '{{"time":"$time_iso8601","request_id":"$request_id",'
-        '"inference_id":"$http_x_amzn_sagemaker_inference_id","method":"$request_method",'
+        '"inference_id":"$http_x_amzn_sagemaker_inference_id","method":"$verb",'
         '"path":"$asked","status":$status,"bytes_in":$request_length,"bytes_out":$bytes_sent,'
         '"total":"$request_time","queue":"$upstream_http_x_byoc_queue",'
         '"compute":"$upstream_http_x_byoc_compute","batch":"$upstream_http_x_byoc_batch",'
         '"inputs":"$upstream_http_x_byoc_inputs"}}';
-    # As it was sent, without the query: a rewrite changes $uri.
+    # As they were sent, without the query: errors and rewrites change $uri and $request_method.
     map $request_uri $asked {{
         "~^(?<path>[^?]*)" $path;
+    }}
+    map $request $verb {{
+        "~^(?<word>[A-Z]+) " $word;
     }}
     map $asked $allowed {{
         ~^/invocations$ POST;
@@ -220,7 +223,8 @@ _PROXY = """\
             proxy_next_upstream off;
             # The model server's own errors name its classes. 400, 406 and 415 are ours: kept.
             proxy_intercept_errors on;
-{intercepted}"""
+{intercepted}
+            error_page 500 = /-failed;"""
 
 
 def render(settings: Settings, state: State) -> str:
@@ -266,14 +270,13 @@ def _bodies(settings: Settings) -> str:
     """
     paths = _MULTI_MODEL_PATHS if settings.is_multi_model else _PATHS
     values = {"limit": settings.body_limit, "timeout": settings.timeout, "paths": paths}
-    lines = []
-    for status, text in _ERRORS.items():
-        body = {"error": text.format(**values)}
-        if status >= 500:
-            body["request_id"] = "$request_id"
-        lines.append(_location(f"/-{status}", status, body))
+    bodies = {status: {"error": text.format(**values)} for status, text in _ERRORS.items()}
+    lines = [_location(f"/-{status}", status, body) for status, body in bodies.items()]
     not_ready = {"error": "no model can answer yet, or any more"}
     lines.append(_location("/-not-ready", 503, not_ready, "access_log off; "))
+    # A 500 without a worker's words is the model server's, whose worker has died.
+    died = f"if ($upstream_http_x_byoc_compute = '') {{ {_return(502, bodies[502])} }} "
+    lines.append(_location("/-failed", 500, bodies[500], died))
     if settings.is_multi_model:
         lines.append(_location("/-not-loaded", 404, {"error": "no model of this name is loaded"}))
     return "\n".join(lines)
@@ -283,7 +286,12 @@ def _location(name: str, status: int, body: dict[str, str], more: str = "") -> s
     headers = {405: "Allow $allowed", 503: f"Retry-After {RETRY_SECONDS}"}
     if status in headers:  # a location with headers of its own has none of the server's
         more += f"add_header X-Request-Id $request_id always; add_header {headers[status]} always; "
-    return f"        location = {name} {{ internal; {more}return {status} '{json.dumps(body)}'; }}"
+    return f"        location = {name} {{ internal; {more}{_return(status, body)} }}"
+
+
+def _return(status: int, body: dict[str, str]) -> str:
+    told = body | ({"request_id": "$request_id"} if status >= 500 else {})
+    return f"return {status} '{json.dumps(told)}';"
 
 
 def _error_pages(statuses: Iterable[int], indent: int) -> str:

@@ -39,6 +39,7 @@ class Supervisor:
         self._programs: list[Program] = []
         self._warm = False
         self._last_answer = time.monotonic()
+        self._told_restarts = 0
         self._metrics = metrics.Metrics()
         self._launch: model_server.Launch | None = None
         self._workers: Program | None = None
@@ -144,6 +145,7 @@ class Supervisor:
             fault = self._state.take_fault()
             if fault:
                 _say(f"a worker could not start again: {fault[0]}")
+            self._tell_restarts()
             self._set_ready(self._is_alive())
 
     def _is_alive(self) -> bool:
@@ -153,6 +155,12 @@ class Supervisor:
         silent = time.monotonic() - self._last_answer > SILENT_SECONDS
         # In multi-model mode there may be no model, and so no worker.
         return not silent and (self._models is not None or self._state.live_workers() > 0)
+
+    def _tell_restarts(self) -> None:
+        count = self._restarts()
+        if count > self._told_restarts:
+            _say(f"a worker ended, and another took its place ({count} since the start)")
+        self._told_restarts = count
 
     def _set_ready(self, ready: bool) -> None:
         if ready != self._state.ready.exists():
