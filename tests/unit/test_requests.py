@@ -11,6 +11,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from byoc.launch import requests, transform
+from byoc.launch.errors import LaunchError
 
 JOB = requests.TrainingJob(
     name="job-1",
@@ -72,6 +73,7 @@ def _patterns(shape: Any, value: Any, path: str = "") -> list[str]:
             requests.endpoint_config(dataclasses.replace(ENDPOINT, instance_type="ml.g5.xlarge")),
         ),
         ("CreateEndpoint", requests.endpoint(ENDPOINT)),
+        ("CreateModel", requests.model(dataclasses.replace(ENDPOINT, is_multi_model=True))),
         ("CreateTransformJob", transform.request(TRANSFORM)),
         ("CreateTransformJob", transform.request(dataclasses.replace(TRANSFORM, joins=True))),
     ],
@@ -105,3 +107,10 @@ def test_a_request_shares_nothing_with_what_it_was_made_from() -> None:
     request = requests.training_job(dataclasses.replace(JOB, hyperparameters=given))
     request["HyperParameters"]["epochs"] = "5"
     assert given == {"epochs": "4"}
+
+
+def test_many_models_on_a_gpu_are_refused_with_the_reason() -> None:
+    many = dataclasses.replace(ENDPOINT, is_multi_model=True)
+    assert requests.model(many)["PrimaryContainer"]["Mode"] == "MultiModel"
+    with pytest.raises(LaunchError, match="Triton"):
+        requests.model(dataclasses.replace(many, instance_type="ml.g5.xlarge"))

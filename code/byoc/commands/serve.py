@@ -17,14 +17,20 @@ from byoc.launch.uris import to_uri
 @click.command()
 @where_option
 @click.option("--model-data", metavar="FILE", required=True, help="model.tar.gz: a path or an URI.")
+@click.option("--multi-model", is_flag=True, help="--model-data is an s3:// prefix of many models.")
 @click.option("--image", default=SERVING_IMAGE, show_default=True, help="The serving image.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: a free one.")
 @click.option("--endpoint-name", help="Default: byoc-serve-TIME.")
 @click.option("--role", default=None, help="ExecutionRoleArn; needed on AWS.")
-@click.option("--instance-type", default=None, help="Default: local; on AWS ml.g5.xlarge.")
+@click.option(
+    "--instance-type",
+    default=None,
+    help="Default: local; on AWS ml.g5.xlarge, with --multi-model ml.c5.2xlarge.",
+)
 def serve(
     where: str,
     model_data: str,
+    multi_model: bool,
     image: str,
     port: int | None,
     endpoint_name: str | None,
@@ -40,7 +46,8 @@ def serve(
         image=image,
         model_data=model_data if "://" in model_data else to_uri(Path(model_data)),
         role=role or requests.LOCAL_ROLE,
-        instance_type=instance_type or ("ml.g5.xlarge" if aws else "local"),
+        instance_type=instance_type or (_instance(multi_model) if aws else "local"),
+        is_multi_model=multi_model,
     )
     client = make_client(where, note)
     note(f"starting endpoint {endpoint.name} ({where})")
@@ -59,3 +66,8 @@ def serve(
             raise LaunchError(f"endpoint {endpoint.name} has ended: {reason}")
     except KeyboardInterrupt:
         note(f"endpoint {endpoint.name} is deleted")
+
+
+def _instance(multi_model: bool) -> str:
+    """SageMaker has many models on a GPU with Triton's server only."""
+    return "ml.c5.2xlarge" if multi_model else "ml.g5.xlarge"

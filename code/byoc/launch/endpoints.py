@@ -82,13 +82,20 @@ def serving(
         delete(client, endpoint.name)
 
 
-def predict(runtime: Runtime, name: str, texts: Sequence[str]) -> list[Prediction]:
-    """One prediction for each text; raises ``LaunchError`` where the reply is not of that form."""
+def predict(
+    runtime: Runtime, name: str, texts: Sequence[str], target_model: str | None = None
+) -> list[Prediction]:
+    """One prediction for each text; raises ``LaunchError`` where the reply is not of that form.
+
+    ``target_model``: which one of a multi-model endpoint, relative to its prefix.
+    """
+    target = {"TargetModel": target_model} if target_model else {}
     answer = runtime.invoke_endpoint(
         EndpointName=name,
         ContentType="application/json",
         Accept="application/json",
         Body=json.dumps({"inputs": list(texts)}).encode(),
+        **target,
     )
     return read_predictions(answer["Body"].read(), texts)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from byoc.launch.errors import LaunchError
 from byoc.metric_lines import METRIC_DEFINITIONS
 
 Request = dict[str, Any]
@@ -42,7 +43,10 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A model and where it is served; the API's three objects all take ``name``."""
+    """A model and where it is served; the API's three objects all take ``name``.
+
+    ``is_multi_model``: ``model_data`` is a prefix with one model.tar.gz for each model.
+    """
 
     name: str
     image: str
@@ -50,6 +54,7 @@ class Endpoint:
     role: str = LOCAL_ROLE
     instance_type: str = "local"
     environment: Mapping[str, str] = field(default_factory=dict)
+    is_multi_model: bool = False
 
 
 def training_job(job: TrainingJob) -> Request:
@@ -89,13 +94,20 @@ def _channel(name: str, uri: str) -> Request:
 
 
 def model(endpoint: Endpoint) -> Request:
-    """The request of CreateModel."""
+    """The request of CreateModel; raises ``LaunchError`` for many models on a GPU."""
+    if endpoint.is_multi_model and endpoint.instance_type.startswith(GPU_FAMILIES):
+        raise LaunchError(
+            f"{endpoint.instance_type} has a GPU, and SageMaker has multi-model endpoints on GPUs "
+            "with NVIDIA Triton's server only: choose a CPU instance, or an endpoint for each model"
+        )
+    mode = {"Mode": "MultiModel"} if endpoint.is_multi_model else {}
     return {
         "ModelName": endpoint.name,
         "PrimaryContainer": {
             "Image": endpoint.image,
             "ModelDataUrl": endpoint.model_data,
             "Environment": dict(endpoint.environment),
+            **mode,
         },
         "ExecutionRoleArn": endpoint.role,
     }

@@ -138,6 +138,11 @@ class SupervisedClient(abc.ABC):
 
     def create_model(self, **request: Any) -> dict[str, Any]:
         container = request["PrimaryContainer"]
+        if container.get("Mode") == "MultiModel":
+            raise LaunchError(
+                f"--where {self.where} serves one model an endpoint; the image itself serves many "
+                "with SAGEMAKER_MULTI_MODEL=true (docs/serving.md)"
+            )
         path = to_path(container["ModelDataUrl"], "ModelDataUrl")
         if not path.is_file():
             raise LaunchError(f"there is no model archive {path}")
