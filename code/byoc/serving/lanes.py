@@ -21,10 +21,10 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep Python's lock from others: a tenth of the default."""
 
 
-def serve_lanes(listener: socket.socket, lanes: int, timeout: float) -> None:
+def serve_lanes(listener: socket.socket, lanes: int, watchdog: Watchdog) -> None:
     """Answers on so many connections at a time, for good."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    watchdog = Watchdog(timeout)
+    watchdog.enter()
     free = threading.Semaphore(lanes)
     while True:
         free.acquire()
@@ -37,15 +37,17 @@ def _serve(connection: socket.socket, watchdog: Watchdog, free: threading.Semaph
     reader = _Reader(connection)
     service = Service("model", None, None, handler.handle, None, 1)
     try:
-        while True:
-            command, message = retrieve_msg(reader)
-            if command == b"L":  # the model is there before anything is accepted
-                text = f"loaded. [PID]:{os.getpid()}"
-                connection.sendall(create_load_model_response(200, text))
-                continue
-            with watchdog.watch():
+        with watchdog.lane() as lane:
+            while True:
+                command, message = retrieve_msg(reader)
+                if command == b"L":  # the model is there before anything is accepted
+                    text = f"loaded. [PID]:{os.getpid()}"
+                    connection.sendall(create_load_model_response(200, text))
+                    continue
+                watchdog.begin(lane)
                 reply = service.predict(message)
-            connection.sendall(reply)
+                watchdog.end(lane)
+                connection.sendall(reply)
     except (ValueError, OSError):
         pass  # the model server has closed the connection
     finally:

@@ -216,7 +216,6 @@ def _environment(settings: Settings, state: State) -> dict[str, str]:
     }
     return kept | {
         FOLDER_VARIABLE: str(state.folder),
-        "BYOC_SERVING_TIMEOUT": str(settings.timeout),
         "BYOC_SERVING_LOG_LEVEL": str(settings.log_level),
         "OMP_NUM_THREADS": str(settings.threads),
         "TOKENIZERS_PARALLELISM": "false",

@@ -1,51 +1,58 @@
-"""Ends the process where a request takes too long: a worker that hangs is never repaired."""
+"""Ends a worker that is stuck: it would never be replaced otherwise.
+
+The look comes from outside, from the process that forked the worker, so that it is not stuck with
+it. A worker writes when each of its requests began into memory that both share, which costs it
+next to nothing; nothing is timed while it is idle, so that a container may be frozen meanwhile.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
-import threading
+import mmap
+import os
+import resource
+import signal
 import time
 from collections.abc import Iterator
 
 TICK = 0.25
-"""Seconds between two looks at what is in flight."""
+"""Seconds between two looks."""
 
 
 class Watchdog:
-    """Tells where all threads are, and ends the process, when a request exceeds the timeout.
+    """Of one worker with so many lanes; made before the fork."""
 
-    The alarm is faulthandler's: it goes off in C, even where a thread keeps Python's lock. It is
-    set only while requests are in flight, so that a container may be frozen between them.
-    """
+    def __init__(self, lanes: int) -> None:
+        self._begins = memoryview(mmap.mmap(-1, 8 * lanes)).cast("d")
+        self._free = list(range(lanes))
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._begins: dict[int, float] = {}
-        self._lock = threading.Lock()
-        threading.Thread(target=self._look, daemon=True, name="watchdog").start()
+    def enter(self) -> None:
+        """In the worker: where all threads are is told when it is ended."""
+        faulthandler.enable()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a model's size on the disk
 
     @contextlib.contextmanager
-    def watch(self) -> Iterator[None]:
-        """A request of this thread is in flight."""
-        thread = threading.get_ident()
-        with self._lock:
-            self._begins[thread] = time.monotonic()
-            if len(self._begins) == 1:
-                faulthandler.dump_traceback_later(self._timeout, exit=True)
+    def lane(self) -> Iterator[int]:
+        """In the worker: the number of one of its lanes, for ``watch``."""
+        number = self._free.pop()
         try:
-            yield
+            yield number
         finally:
-            with self._lock:
-                del self._begins[thread]
-                if not self._begins:
-                    faulthandler.cancel_dump_traceback_later()
+            self._begins[number] = 0.0
+            self._free.append(number)
 
-    def _look(self) -> None:
-        """Sets the alarm for the oldest of several, before the one for an older goes off."""
-        while True:
-            time.sleep(min(TICK, self._timeout / 4))
-            with self._lock:
-                if self._begins:
-                    left = min(self._begins.values()) + self._timeout - time.monotonic()
-                    faulthandler.dump_traceback_later(max(left, 0.001), exit=True)
+    def begin(self, lane: int) -> None:
+        """In the worker: a request is in flight."""
+        self._begins[lane] = time.monotonic()
+
+    def end(self, lane: int) -> None:
+        self._begins[lane] = 0.0
+
+    def look(self, process: int, timeout: float) -> None:
+        """In the parent: ends the worker where a request takes longer than the timeout."""
+        begun = [it for it in self._begins if it]
+        if begun and time.monotonic() - min(begun) > timeout:
+            # faulthandler prints the stacks in C, even where a thread keeps Python's lock.
+            os.kill(process, signal.SIGABRT)
+            self._begins[:] = memoryview(bytes(8 * len(self._begins))).cast("d")

@@ -32,6 +32,7 @@ from byoc.serving.faults import NotLoaded
 from byoc.serving.functions import user_script
 from byoc.serving.settings import Settings, default_workers, read_settings
 from byoc.serving.state import MODEL_FILE, State
+from byoc.serving.watchdog import TICK, Watchdog
 
 BACKLOG = 1024
 FASTEST_FORK = 0.5
@@ -81,16 +82,32 @@ def run(listener: socket.socket, place: Place) -> None:
             handler.load(place.model_dir, place.state)
     except NotLoaded:
         _give_up(listener, place)
-    workers: dict[int, tuple[int, float]] = {}
-    for number in range(settings.workers):
-        workers[_fork(listener, place, number, shares)] = (number, time.monotonic())
+    lanes = lanes_of(place.model_dir, settings)
+    workers = [_fork(listener, place, number, shares, lanes) for number in range(settings.workers)]
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # for sigtimedwait
     while True:
-        process, status = os.wait()
-        if os.waitstatus_to_exitcode(status) == NOT_LOADED:
-            _give_up(listener, place)
-        number, since = workers.pop(process)
-        time.sleep(max(0.0, FASTEST_FORK - (time.monotonic() - since)))
-        workers[_fork(listener, place, number, shares)] = (number, time.monotonic())
+        signal.sigtimedwait({signal.SIGCHLD}, TICK)
+        for worker in workers:
+            worker.watchdog.look(worker.process, settings.timeout)
+            code = worker.exit_code()
+            if code == NOT_LOADED:
+                _give_up(listener, place)
+            if code is not None:
+                time.sleep(max(0.0, FASTEST_FORK - (time.monotonic() - worker.since)))
+                workers[worker.number] = _fork(listener, place, worker.number, shares, lanes)
+
+
+@dataclass(frozen=True)
+class Worker:
+    number: int
+    process: int
+    since: float
+    watchdog: Watchdog
+
+    def exit_code(self) -> int | None:
+        """Negative for a signal; None while it lives."""
+        process, status = os.waitpid(self.process, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if process else None
 
 
 def _give_up(listener: socket.socket, place: Place) -> NoReturn:
@@ -130,17 +147,18 @@ def lanes_of(model_dir: Path, settings: Settings) -> int:
     return 16 if settings.is_multi_model else 2 * max(settings.batch_size or 32, 8)
 
 
-def _fork(listener: socket.socket, place: Place, number: int, shares: bool) -> int:
-    """Starts a worker; its process id. Returns in this process only."""
-    parent = os.getpid()
+def _fork(listener: socket.socket, place: Place, number: int, shares: bool, lanes: int) -> Worker:
+    """Starts a worker. Returns in this process only."""
+    parent, watchdog = os.getpid(), Watchdog(lanes)
     process = os.fork()
     if process:
-        return process
+        return Worker(number, process, time.monotonic(), watchdog)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         # Without its parent nobody would replace it, nor end it.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == parent:
-            _work(listener, place, None if shares else number)
+            _work(listener, place, None if shares else number, lanes, watchdog)
     except NotLoaded:
         os._exit(NOT_LOADED)
     except BaseException:
@@ -149,7 +167,9 @@ def _fork(listener: socket.socket, place: Place, number: int, shares: bool) -> i
     os._exit(1)
 
 
-def _work(listener: socket.socket, place: Place, loads_on: int | None) -> None:
+def _work(
+    listener: socket.socket, place: Place, loads_on: int | None, lanes: int, watchdog: Watchdog
+) -> None:
     """What a worker does; ``loads_on``: it loads the model itself, onto this GPU, if any."""
     from byoc.serving import handler
     from byoc.serving.lanes import serve_lanes
@@ -158,8 +178,7 @@ def _work(listener: socket.socket, place: Place, loads_on: int | None) -> None:
     if loads_on is not None:
         handler.load(place.model_dir, place.state, loads_on)
     handler.enter(place.state)
-    settings = read_settings()
-    serve_lanes(listener, lanes_of(place.model_dir, settings), settings.timeout)
+    serve_lanes(listener, lanes, watchdog)
 
 
 def _say_started() -> None:
