@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +342,12 @@ def test_lora_trains_adapters_and_the_head_and_saves_plain_weights(
     reason="torch.compile needs a C++ compiler, and there is none",
 )
 def test_compiled_steps_are_the_plain_ones() -> None:
+    # In a process of its own: the compiler's set-up asserts that nobody imported distutils before.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(compare_compiled_steps).result(timeout=300)
+
+
+def compare_compiled_steps() -> None:
     found = []
     for config in (NO_DROPOUT, TrainingConfig(dropout=0.0, compile=True)):
         module = Classifier(distilbert(layers=1), config, total_steps=1, class_counts=(1, 1, 1))
