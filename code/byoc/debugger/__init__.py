@@ -1,0 +1,1 @@
+"""Debug and profile a training job with no AWS service: capture, rules, report."""

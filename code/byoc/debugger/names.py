@@ -1,0 +1,41 @@
+"""What tensors and collections are called: the callback writes by these names, rules read by them.
+
+| collection (smdebug's) | tensors | modes |
+| --- | --- | --- |
+| losses | ``loss``: the mean over the step's rows | TRAIN, EVAL |
+| gradients | ``gradient/PARAMETER``: unscaled, after accumulation, before clipping | TRAIN |
+| weights, biases | ``PARAMETER``, before the optimizer's step | TRAIN |
+| activations | ``MODULE_input_0``, ``MODULE_output_0`` of activation modules | TRAIN |
+| predictions | ``labels`` [rows], ``predictions`` [rows]: class numbers; ``input_ids`` [rows, longest] | TRAIN, EVAL |
+| percentiles | scalars by ``percentile``, of gradients | TRAIN |
+| updates | scalars by ``update_ratio``: std of the step's change over std of the weights | TRAIN |
+
+PARAMETER and MODULE are the names of the Hugging Face model's own ``named_parameters`` and
+``named_modules``. Gradients, weights and activations come as reductions unless a collection's
+configuration asks for whole tensors.
+"""
+
+from __future__ import annotations
+
+LOSS = "loss"
+LABELS, PREDICTIONS, INPUT_IDS = "labels", "predictions", "input_ids"
+ACTIVATIONS, PREDICTED, PERCENTILES, UPDATES = (
+    "activations",
+    "predictions",
+    "percentiles",
+    "updates",
+)
+
+
+def gradient(parameter: str) -> str:
+    """As smdebug's own hook calls it."""
+    return f"gradient/{parameter}"
+
+
+def percentile(tensor: str, percent: int) -> str:
+    """The scalar with a percentile of a tensor's values; smdebug has no such reduction."""
+    return f"percentile/{percent}/{tensor}"
+
+
+def update_ratio(parameter: str) -> str:
+    return f"update_ratio/{parameter}"
