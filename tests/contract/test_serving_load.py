@@ -80,10 +80,13 @@ def test_a_full_queue_is_503_with_a_time_and_still_healthy(tmp_path: Path) -> No
         served.wait_ready()
         with ThreadPoolExecutor(12) as pool:
             asked = [pool.submit(served.ask, "POST", "/invocations", b"0.4") for _ in range(12)]
+            most = 0.0
             while not all(it.done() for it in asked):
+                most = max(most, served.metrics()["byoc_requests_in_flight"])
                 begin = time.monotonic()
                 assert served.ping() == 200
                 assert time.monotonic() - begin < 2
+        assert most >= 3  # one is computed, two wait
         replies = [it.result() for it in asked]
         statuses = Counter(status for status, _, _ in replies)
         assert set(statuses) == {200, 503}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ def worker(watchdog: Watchdog, log: Path, seconds: float) -> int:
         return process
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
     os.dup2(sys.stderr.fileno(), 2)
+    faulthandler.disable()  # pytest's; Lightning's teardown in this process has taken its handlers
     watchdog.enter()
     with watchdog.lane() as lane:
         watchdog.begin(lane)
