@@ -19,10 +19,11 @@ help: ## list the targets
 demo: setup ## the main job: train, serve, predict (WHERE=auto|process|local DATA=… MODEL=…)
 	docker/demo.sh "$(WHERE)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
 
-test: setup ## all tests; what a machine cannot run is skipped, with the reason
+test: setup ## lint and all tests; what a machine cannot run is skipped, with the reason
 	docker/programs.sh java nginx docker-registry || true
 	if docker/engine.sh; then docker/images.sh all; fi
-	$(PYTEST) --ignore=tests/cuda_images
+	$(MAKE) lint
+	$(PYTEST) --ignore=tests/cuda_images --durations=25
 
 setup: $(VENV)/.complete ## make .venv with `byoc`, `train` and `serve` in it
 $(VENV)/.complete: pyproject.toml $(LOCKS) docker/setup_venv.sh
