@@ -69,8 +69,9 @@ def test_what_comes_while_it_computes_goes_together(model: Model) -> None:
 def test_executors_share_what_waits_and_the_cores(model: Model) -> None:
     batcher = Batcher(model, 2, 2, Limits(tokens=1000))
     with ThreadPoolExecutor(64) as pool:
-        holders = [pool.submit(batcher.scores, [row(100 + number)]) for number in range(2)]
-        for _ in holders:
+        holders = []
+        for number in range(2):  # one after the other: together they could be one batch
+            holders.append(pool.submit(batcher.scores, [row(100 + number)]))
             assert model.begun.acquire(timeout=10)
         others = [pool.submit(batcher.scores, [row(number)]) for number in range(40)]
         wait_until(lambda: len(batcher._jobs) == 40)
