@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,63 @@ def test_the_scripts_name_by_variable(tmp_path: Path) -> None:
         assert headers["Content-Type"] == "application/json"
     finally:
         server.close()
+
+
+ODD = """
+import sys
+def model_fn(folder):
+    return None
+def transform_fn(model, body, content_type, accept):
+    said = body.decode()
+    if said == "exit":
+        sys.exit(3)
+    if said == "surrogate":
+        return "\\ud800"
+    if said == "kind":
+        return "x", 7
+    if said == "line break":
+        return "x", "a/b\\r\\nX-Evil: 1"
+    if said == "fail":
+        raise ValueError("no")
+    return said, accept
+"""
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    base = tmp_path_factory.mktemp("odd")
+    write_script(base, ODD)
+    found = Served(base)
+    found.wait_ready()
+    yield found
+    assert found.metrics()["byoc_worker_restarts_total"] == 0
+    assert found.stop() == 0
+
+
+def say(served: Served, body: str, **headers: str) -> tuple[int, bytes]:
+    sent = {name: value.encode() for name, value in headers.items()}
+    status, found, reply = served.ask("POST", "/invocations", body.encode(), sent)
+    assert "X-Evil" not in found
+    return status, reply
+
+
+@pytest.mark.parametrize("body", ["exit", "surrogate", "kind", "line break", "fail"])
+def test_what_a_script_cannot_mean_is_500_and_harms_no_other(odd: Served, body: str) -> None:
+    assert say(odd, body)[0] == 500
+    assert say(odd, "next") == (200, b"next")
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"), [("\xe9", 406), ("a/b; c=\U0001f600", 406), ("a/" + "b" * 5000, 200)]
+)
+def test_odd_accepts_harm_no_other(odd: Served, accept: str, status: int) -> None:
+    assert say(odd, "x", Accept=accept)[0] == status
+    assert say(odd, "next") == (200, b"next")
+
+
+def test_a_long_reply_may_follow_many_short_ones(odd: Served) -> None:
+    """The model server makes its buffer smaller meanwhile."""
+    for _ in range(2):
+        assert {say(odd, "", Accept="a/b")[0] for _ in range(100)} == {200}
+        assert say(odd, "fail")[0] == 500
+        assert say(odd, "x" * 100_000) == (200, b"x" * 100_000)

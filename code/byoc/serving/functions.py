@@ -13,6 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from byoc.serving import codecs, inference, rules
+from byoc.serving.faults import RequestFault
+from byoc.serving.media_types import shown
 
 PROGRAM_VARIABLE = "SAGEMAKER_PROGRAM"
 """The script's name, where it is not inference.py; sagemaker-inference's own variable."""
@@ -46,20 +48,22 @@ class Functions:
 
     def answer(
         self, body: bytes, content_type: str, accept: str, context: Any = None
-    ) -> tuple[Any, str]:
+    ) -> tuple[bytes, str]:
         """The reply's body and content type; ``context``: the server's, for functions that take
         it."""
         if self._is_our_output:
             accept = codecs.reply_type(content_type, accept)  # 406 before the work
         elif accept.strip() in ("", "*/*"):
             accept = rules.current().accept or codecs.JSON  # users need not know wildcards
+        elif not _is_header(accept):
+            raise RequestFault(406, f"Accept {shown(accept)} is not supported")
         if self._transform is not None:
             reply = self._transform(self.model, body, content_type, accept, context)
         else:
             data = self._input(body, content_type, context)
             reply = self._output(self._predict(data, self.model, context), accept, context)
         found, kind = reply if isinstance(reply, tuple) else (reply, accept)
-        return _body(found), kind
+        return _body(found), _content_type(kind)
 
 
 def _with_context(function: Callable[..., Any], count: int) -> Callable[..., Any]:
@@ -81,11 +85,23 @@ def _context(model_dir: Path, gpu: int | None) -> Any:
     return Context("model", str(model_dir), None, 1, gpu, "")
 
 
-def _body(found: Any) -> bytes | str:
+def _body(found: Any) -> bytes:
     """What a model's script returns may be bytes or text, or else becomes JSON."""
-    if isinstance(found, bytes | str):
-        return found
-    return bytes(found) if isinstance(found, bytearray | memoryview) else json.dumps(found)
+    if isinstance(found, bytes | bytearray | memoryview):
+        return bytes(found)
+    return (found if isinstance(found, str) else json.dumps(found)).encode()
+
+
+def _content_type(found: Any) -> str:
+    """Raises ``ValueError`` for what no header can hold: the model server would wait for good for
+    the rest of such a reply."""
+    if not isinstance(found, str) or not _is_header(found):
+        raise ValueError(f"a reply's content type must be printable ASCII, not {found!r:.100}")
+    return found
+
+
+def _is_header(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _import(script: Path) -> ModuleType:

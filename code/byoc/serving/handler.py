@@ -78,7 +78,7 @@ def _reply(index: int, request: dict[str, Any], context: Any) -> Any:
         status = 200
     except RequestFault as fault:
         body, content_type, status = codecs.error_body(fault.message), codecs.JSON, fault.status
-    except Exception as error:
+    except BaseException as error:  # a user's script may call exit()
         status, message = _caused(error)
         if status >= 500:
             told.fault(headers, error)
@@ -90,7 +90,7 @@ def _reply(index: int, request: dict[str, Any], context: Any) -> Any:
     return body
 
 
-def _caused(error: Exception) -> tuple[int, str]:
+def _caused(error: BaseException) -> tuple[int, str]:
     """Status and message of an exception: 500, unless a model's own script says what the caller
     did wrong, with sagemaker-inference's exceptions."""
     status, message = getattr(error, "status_code", 500), getattr(error, "message", None)
@@ -99,7 +99,7 @@ def _caused(error: Exception) -> tuple[int, str]:
     return 500, "the model could not answer this request"
 
 
-def _answer(request: dict[str, Any], headers: dict[str, str], context: Any) -> tuple[Any, str]:
+def _answer(request: dict[str, Any], headers: dict[str, str], context: Any) -> tuple[bytes, str]:
     assert _functions is not None, "the server loads before it asks"
     if WARM_UP_HEADER in headers:
         return b"{}", codecs.JSON

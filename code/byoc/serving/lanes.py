@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import sys
 import threading
 from typing import Any
@@ -19,6 +20,12 @@ from byoc.serving.watchdog import Watchdog
 
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep Python's lock from others: a tenth of the default."""
+HEAD_BYTES = 2048
+"""What stands before a reply's body takes a multiple of this.
+
+The model server reads a reply in pieces, as large as the last ones were, and closes a connection
+on which a piece ends within the headers. Padded in front of them, no piece does.
+"""
 
 
 def serve_lanes(listener: socket.socket, lanes: int, watchdog: Watchdog) -> None:
@@ -47,12 +54,36 @@ def _serve(connection: socket.socket, watchdog: Watchdog, free: threading.Semaph
                 watchdog.begin(lane)
                 reply = service.predict(message)
                 watchdog.end(lane)
-                connection.sendall(reply)
+                connection.sendall(padded(reply))
     except (ValueError, OSError):
         pass  # the model server has closed the connection
     finally:
         connection.close()
         free.release()
+
+
+def padded(reply: bytearray) -> bytearray:
+    """A reply of one request in the model server's form, its message filled up with blanks.
+
+    The form: code, message, request id, content type, status, phrase, headers, body; strings and
+    the list of headers begin with their length.
+    """
+    at = 4
+    for skipped in (0, 0, 4, 0):  # bytes after the message, the id, the content type, the phrase
+        at += 4 + _number(reply, at) + skipped
+    headers = _number(reply, at)
+    at += 4
+    for _ in range(2 * headers):
+        at += 4 + _number(reply, at)
+    missing = -at % HEAD_BYTES
+    reply[4:8] = struct.pack("!i", _number(reply, 4) + missing)
+    reply[8:8] = b" " * missing
+    return reply
+
+
+def _number(reply: bytearray, at: int) -> int:
+    found: int = struct.unpack_from("!i", reply, at)[0]
+    return found
 
 
 class _Reader:
