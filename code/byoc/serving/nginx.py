@@ -33,7 +33,6 @@ _ERRORS = {
     503: "no worker can take this request now: try again",
     504: "no reply within {timeout} s",
     505: "this version of HTTP is not supported",
-    507: "the worker that had this request ran out of memory",
 }
 _PATHS = "GET /ping or POST /invocations"
 _MULTI_MODEL_PATHS = "GET /ping, /models, or POST /models/NAME/invoke"
@@ -220,10 +219,15 @@ _PROXY = """\
             proxy_hide_header Expires;
             proxy_hide_header Cache-Control;
             proxy_read_timeout {timeout}s;
+            # A model's script may give back a header that came in: those have up to 8k.
+            proxy_buffer_size 16k;
+            proxy_buffers 8 16k;
             proxy_next_upstream off;
             # The model server's own errors name its classes. 400, 406 and 415 are ours: kept.
             proxy_intercept_errors on;
 {intercepted}
+            # Not the worker's memory: the model server's own, for what waits.
+            error_page 507 =503 /-503;
             error_page 500 = /-failed;"""
 
 
