@@ -22,7 +22,8 @@ local number = math.random(#bodies)
 math.randomseed(7)
 request = function()
   number = number + 1
-  return wrk.format("POST", "/invocations", {["Content-Type"] = "application/json"},
+  if wrk.path ~= "/invocations" then return wrk.format("GET") end
+  return wrk.format("POST", nil, {["Content-Type"] = "application/json"},
     bodies[number % #bodies + 1])
 end
 if mean > 0 then
@@ -71,7 +72,8 @@ def between(loads: Sequence[Load]) -> Load:
 
 
 class Sender:
-    """Sends each of the texts in turn as a request of its own."""
+    """Sends each of the texts in turn as a request of its own; to other paths than /invocations
+    a GET."""
 
     def __init__(self, texts: Sequence[str], scratch: Path) -> None:
         if shutil.which(PROGRAM) is None:

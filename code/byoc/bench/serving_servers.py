@@ -71,7 +71,8 @@ class Peer:
     told: str
     variables: dict[str, str] = field(default_factory=dict)
     command: Sequence[str] = ()
-    is_stock: bool = False
+    model: str = "ours"
+    """Which of the bench's folders it serves."""
 
 
 OURS = Peer("ours", "byoc-serving as it is", {"BYOC_LOG_REQUESTS": "true"})
@@ -81,7 +82,7 @@ STOCK_PEER = Peer(
     "sagemaker-inference's default start, a plain transformers pipeline",
     {"STOCK_ARGUMENTS": "{}"},
     STOCK,
-    is_stock=True,
+    model="stock",
 )
 PADDED = Peer(
     "padded",
@@ -92,8 +93,17 @@ PADDED = Peer(
         )
     },
     STOCK,
-    is_stock=True,
+    model="stock",
 )
+ECHO = Peer("nothing", "ours, with a script that computes nothing", model="nothing")
+ECHO_SCRIPT = """\
+def model_fn(folder):
+    return None
+
+
+def transform_fn(model, body, content_type, accept):
+    return '[{"label": "acceptable", "score": 0.9876543}]', "application/json"
+"""
 
 
 @dataclass(frozen=True)
