@@ -30,7 +30,7 @@ class Model:
         self.batches.append([it.ids[0] for it in rows])
         self.threads.append(threads)
         self.begun.release()
-        assert self.gate.acquire(timeout=10)
+        assert self.gate.acquire(timeout=60)
         if any(it.ids[0] < 0 for it in rows):
             raise ValueError("a negative row")
         return [[float(it.ids[0]), float(len(it))] for it in rows]
@@ -42,11 +42,11 @@ def model() -> Model:
 
 
 def test_a_lone_request_starts_at_once_on_all_threads(model: Model) -> None:
-    batcher = Batcher(model, 2, 4, Limits(delay=10.0))
+    batcher = Batcher(model, 2, 4, Limits(delay=300.0))
     model.gate.release()
     begin = time.monotonic()
     assert batcher.scores([row(7)]).scores == [[7.0, 4.0]]
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 100
     assert model.threads == [4]
 
 
@@ -54,15 +54,15 @@ def test_what_comes_while_it_computes_goes_together(model: Model) -> None:
     batcher = Batcher(model, 1, 1)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(batcher.scores, [row(0)])
-        assert model.begun.acquire(timeout=10)
+        assert model.begun.acquire(timeout=60)
         others = [pool.submit(batcher.scores, [row(number)]) for number in range(1, 6)]
         wait_until(lambda: len(batcher._jobs) == 5)
         for _ in range(2):
             model.gate.release()
-        assert first.result(10).requests == 1
+        assert first.result(60).requests == 1
         for number, other in enumerate(others, 1):
-            assert other.result(10).scores == [[float(number), 4.0]]
-            assert other.result(10).requests == 5
+            assert other.result(60).scores == [[float(number), 4.0]]
+            assert other.result(60).requests == 5
     assert [len(batch) for batch in model.batches] == [1, 5]
 
 
@@ -72,13 +72,13 @@ def test_executors_share_what_waits_and_the_cores(model: Model) -> None:
         holders = []
         for number in range(2):  # one after the other: together they could be one batch
             holders.append(pool.submit(batcher.scores, [row(100 + number)]))
-            assert model.begun.acquire(timeout=10)
+            assert model.begun.acquire(timeout=60)
         others = [pool.submit(batcher.scores, [row(number)]) for number in range(40)]
         wait_until(lambda: len(batcher._jobs) == 40)
         for _ in range(50):
             model.gate.release()
         for it in [*holders, *others]:
-            it.result(10)
+            it.result(60)
     assert sorted(model.threads[:2]) == [1, 2]
     assert sum(len(batch) for batch in model.batches) == 42
 
@@ -100,29 +100,29 @@ def test_a_large_request_holds_no_small_one_up(model: Model) -> None:
     batcher = Batcher(model, 1, 1, Limits(tokens=8))
     with ThreadPoolExecutor() as pool:
         large = pool.submit(batcher.scores, [row(1) for _ in range(1000)])
-        assert model.begun.acquire(timeout=10)
+        assert model.begun.acquire(timeout=60)
         small = pool.submit(batcher.scores, [row(2)])
         wait_until(lambda: len(batcher._jobs) == 2)
         for _ in range(4):
             model.gate.release()
-        assert small.result(10).scores == [[2.0, 4.0]]
+        assert small.result(60).scores == [[2.0, 4.0]]
         assert not large.done()
         for _ in range(1000):
             model.gate.release()
-        assert len(large.result(10).scores) == 1000
+        assert len(large.result(60).scores) == 1000
 
 
 def test_with_a_delay_company_gathers(model: Model) -> None:
-    batcher = Batcher(model, 2, 2, Limits(requests=4, delay=5.0))
+    batcher = Batcher(model, 2, 2, Limits(requests=4, delay=300.0))
     with ThreadPoolExecutor() as pool:
         first = pool.submit(batcher.scores, [row(0)])
-        assert model.begun.acquire(timeout=10)
+        assert model.begun.acquire(timeout=60)
         others = [pool.submit(batcher.scores, [row(number)]) for number in range(1, 5)]
-        assert model.begun.acquire(timeout=2), "a full batch waits no longer"
+        assert model.begun.acquire(timeout=100), "a full batch waits no longer"
         for _ in range(2):
             model.gate.release()
-        assert [it.result(10).requests for it in others] == [4] * 4
-        first.result(10)
+        assert [it.result(60).requests for it in others] == [4] * 4
+        first.result(60)
 
 
 def test_a_failure_is_told_to_those_that_had_part_in_it(model: Model) -> None:
@@ -139,7 +139,7 @@ def test_no_rows_need_no_model(model: Model) -> None:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.005)
