@@ -2,17 +2,22 @@
 
 | collection (smdebug's) | tensors | modes |
 | --- | --- | --- |
-| losses | ``loss``: the mean over the step's rows | TRAIN, EVAL |
+| losses | ``loss``: the mean over the step's rows (over the batch's, in EVAL) | TRAIN, EVAL |
 | gradients | ``gradient/PARAMETER``: unscaled, after accumulation, before clipping | TRAIN |
 | weights, biases | ``PARAMETER``, before the optimizer's step | TRAIN |
 | activations | ``MODULE_input_0``, ``MODULE_output_0`` of activation modules | TRAIN |
-| predictions | ``labels`` [rows], ``predictions`` [rows]: class numbers; ``input_ids`` [rows, longest] | TRAIN, EVAL |
+| predictions | ``labels``, ``predictions`` [rows]: class numbers; ``input_ids`` [rows, longest] | both |
 | percentiles | scalars by ``percentile``, of gradients | TRAIN |
 | updates | scalars by ``update_ratio``: std of the step's change over std of the weights | TRAIN |
 
 PARAMETER and MODULE are the names of the Hugging Face model's own ``named_parameters`` and
 ``named_modules``. Gradients, weights and activations come as reductions unless a collection's
 configuration asks for whole tensors.
+
+A TRAIN step is an optimizer step, the first one 0; an EVAL step is a batch of a validation, counted
+on from epoch to epoch. Where a step has several micro-batches, activations and predictions are the
+last one's. Where several processes train, everything is the first one's own but gradients, which
+are of all. Rows without a label (-100 in ``labels``) only fill a batch.
 """
 
 from __future__ import annotations

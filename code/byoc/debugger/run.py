@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from byoc.debugger.layout import OPERATORS, TORCH_PROFILER
 
 
 @dataclass(frozen=True)
@@ -64,4 +67,63 @@ class Run:
     history: list[dict[str, float]] = field(default_factory=list)
     """The lines of output/data/metrics.jsonl."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """job name, hyperparameters, versions, rows, device, batch size, metrics, start and end."""
+    """facts.json (`byoc.debugger.facts`), and ``metrics``: metrics.json."""
+    held: Any = field(default=None, repr=False)
+    """Keeps what was unpacked for as long as this object lives."""
+
+
+def read(folder: Path) -> Run:
+    """What a job has left: ``folder`` is its output/data, the debugger folder itself, one that
+    holds its output.tar.gz, or one that SageMaker Debugger wrote (debug-output/, profiler-output/).
+
+    Raises ``RunError`` where the folder is missing or its archive broken. What a killed job left
+    torn is passed over.
+    """
+    # Only here, so that `Series` and `Phases` can be had from this module by those below.
+    from byoc.debugger import places, system_metrics, timeline
+
+    found = places.find(folder)
+    run = Run(folder, tensors=found.tensors, held=found.held)
+    run.history = _lines(found.history)
+    run.facts = _json(found.facts, {})
+    metrics = _json(found.metrics, {})
+    if metrics:
+        run.facts["metrics"] = metrics
+    if found.profiler is not None:
+        run.system = system_metrics.read(found.profiler)
+        spans = timeline.read(found.profiler)
+        run.phases = spans.phases
+        run.operators = _operators(found.profiler) or spans.operators
+    return run
+
+
+def _operators(profiler: Path) -> list[Operator]:
+    """The sums that training wrote beside its traces, of all its hosts."""
+    sums: dict[tuple[str, str], list[float]] = {}
+    for path in sorted(profiler.glob(f"framework/{TORCH_PROFILER}/*{OPERATORS}")):
+        for row in _json(path, []):
+            total = sums.setdefault((row["name"], row["device"]), [0.0, 0])
+            total[0] += row["total_us"]
+            total[1] += row["calls"]
+    return [Operator(*key, total, int(calls)) for key, (total, calls) in sums.items()]
+
+
+def _json(path: Path | None, default: Any) -> Any:
+    """``default`` for a file that is not there or not of that kind."""
+    if path is None:
+        return default
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return default
+    return content if isinstance(content, type(default)) else default
+
+
+def _lines(path: Path | None) -> list[dict[str, float]]:
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue  # the last line of a job that was killed
+    return found
