@@ -65,7 +65,7 @@ def test_a_torn_last_line_costs_that_line_only(tmp_path: Path) -> None:
 
 
 def test_a_line_without_a_name_has_an_empty_one(tmp_path: Path) -> None:
-    line = {"Type": "memory", "Dimension": "MemoryUsedPercent", "NodeId": "algo-1"}
+    line = {"Type": "memory", "Dimension": "Used", "NodeId": "algo-1"}
     write_metrics(tmp_path, json.dumps({**line, "Value": 1, "Timestamp": 2.0}))
     (series,) = read(tmp_path).system
     assert (series.kind, series.name) == ("memory", "")
@@ -139,6 +139,17 @@ def test_what_sagemaker_debugger_wrote(tmp_path: Path) -> None:
     assert run.history == []
 
 
+def test_what_sagemaker_debugger_wrote_and_the_jobs_own_output_go_together(tmp_path: Path) -> None:
+    (tmp_path / "job" / "debug-output" / "collections").mkdir(parents=True)
+    (tmp_path / "job" / "debug-output" / "index").mkdir()
+    lay_out(tmp_path / "tree" / "data")
+    archive.pack(tmp_path / "tree", tmp_path / "job" / "output" / "output.tar.gz")
+    run = read(tmp_path / "job")
+    assert run.tensors == tmp_path / "job" / "debug-output"
+    assert run.facts["job"] == "a"
+    assert len(run.system) == 1
+
+
 def test_a_folder_with_nothing_in_it_is_an_empty_run(tmp_path: Path) -> None:
     run = read(tmp_path)
     assert (run.tensors, run.system, run.phases, run.operators) == (None, [], None, [])
@@ -153,7 +164,7 @@ def test_a_missing_folder_and_a_broken_archive_are_told(tmp_path: Path) -> None:
 
 
 def test_operators_of_several_hosts_are_summed(tmp_path: Path) -> None:
-    write_metrics(tmp_path, DOCUMENTED)
+    write_phases(tmp_path, "[]")
     folder = tmp_path / "framework" / "torch_profiler"
     folder.mkdir(parents=True)
     row = {"name": "aten::mm", "device": "cpu", "total_us": 5.0, "calls": 2}

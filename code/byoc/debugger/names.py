@@ -6,7 +6,7 @@
 | gradients | ``gradient/PARAMETER``: unscaled, after accumulation, before clipping | TRAIN |
 | weights, biases | ``PARAMETER``, before the optimizer's step | TRAIN |
 | activations | ``MODULE_input_0``, ``MODULE_output_0`` of activation modules | TRAIN |
-| predictions | ``labels``, ``predictions`` [rows]: class numbers; ``input_ids`` [rows, longest] | both |
+| predictions | class numbers ``labels``, ``predictions`` [rows]; ``input_ids`` [rows, longest] | both |
 | percentiles | scalars by ``percentile``, of gradients | TRAIN |
 | updates | scalars by ``update_ratio``: std of the step's change over std of the weights | TRAIN |
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from byoc import archive
-from byoc.debugger.layout import FACTS, FRAMEWORK, HISTORY, SYSTEM
+from byoc.debugger.layout import FACTS, FRAMEWORK, HISTORY, INCREMENTAL, PEVENTS, SYSTEM
 
 ARCHIVE = "output.tar.gz"
 DEPTH = 6
@@ -26,18 +26,21 @@ class RunError(Exception):
 
 @dataclass
 class Found:
-    """``profiler``: the folder with system/ and framework/ in it."""
+    """``system`` and ``framework``: the folders that hold these two; often the same."""
 
     tensors: Path | None = None
-    profiler: Path | None = None
+    system: Path | None = None
+    framework: Path | None = None
     facts: Path | None = None
     history: Path | None = None
     metrics: Path | None = None
     held: Any = None
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.tensors or self.profiler or self.facts)
+    def add(self, other: Found) -> None:
+        """Takes what ``other`` has and this lacks."""
+        for name, value in vars(other).items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
 
 
 def find(folder: Path) -> Found:
@@ -45,20 +48,25 @@ def find(folder: Path) -> Found:
     if not folder.is_dir():
         raise RunError(f"{folder} is not a folder")
     found = _look(folder)
-    packed = None if not found.is_empty else _archive(folder)
+    packed = None if found.facts or found.history else _archive(folder)
     if packed is not None:
-        held = tempfile.TemporaryDirectory(prefix="byoc-debug-", ignore_cleanup_errors=True)
-        try:
-            archive.unpack(packed, Path(held.name) / "output")
-        except archive.ArchiveError as error:
-            held.cleanup()
-            raise RunError(str(error)) from error
-        found = _look(Path(held.name) / "output")
-        found.held = held
+        found.add(_unpacked(packed))
     elif found.history is None:
         # The debugger folder itself: the job's own results lie beside it.
-        for name, path in _results(folder.parent).items():
-            setattr(found, name, path)
+        found.add(Found(**_results(folder.parent)))
+    return found
+
+
+def _unpacked(packed: Path) -> Found:
+    held = tempfile.TemporaryDirectory(prefix="byoc-debug-", ignore_cleanup_errors=True)
+    folder = Path(held.name) / "output"
+    try:
+        archive.unpack(packed, folder)
+    except archive.ArchiveError as error:
+        held.cleanup()
+        raise RunError(str(error)) from error
+    found = _look(folder)
+    found.held = held
     return found
 
 
@@ -67,27 +75,23 @@ def _look(folder: Path) -> Found:
     for here, folders, files in _walk(folder):
         if found.tensors is None and all(part in folders for part in _TENSOR_PARTS):
             found.tensors = here
-        if found.profiler is None and _has_profiles(here, folders):
-            found.profiler = here
+        if SYSTEM in folders and (here / SYSTEM / INCREMENTAL).is_dir():
+            found.add(Found(system=here))
+        if FRAMEWORK in folders and (here / FRAMEWORK / PEVENTS).is_dir():
+            found.add(Found(framework=here))
         if found.facts is None and FACTS in files:
             found.facts = here / FACTS
         if found.history is None and HISTORY in files:
-            for name, path in _results(here).items():
-                setattr(found, name, path)
+            found.add(Found(**_results(here)))
     return found
 
 
-def _results(folder: Path) -> dict[str, Path]:
+def _results(folder: Path) -> dict[str, Any]:
     """metrics.jsonl, and metrics.json where it lies beside it."""
     history, metrics = folder / HISTORY, folder / "metrics.json"
     if not history.is_file():
         return {}
     return {"history": history, **({"metrics": metrics} if metrics.is_file() else {})}
-
-
-def _has_profiles(here: Path, folders: list[str]) -> bool:
-    has_system = SYSTEM in folders and (here / SYSTEM / "incremental").is_dir()
-    return has_system or (FRAMEWORK in folders and (here / FRAMEWORK / "pevents").is_dir())
 
 
 def _archive(folder: Path) -> Path | None:

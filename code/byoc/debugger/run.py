@@ -14,16 +14,25 @@ from byoc.debugger.layout import OPERATORS, TORCH_PROFILER
 
 @dataclass(frozen=True)
 class Series:
-    """One metric of one device over time: ``times`` [n] in seconds since 1970, ``values`` [n]."""
+    """One metric of one device over time: ``times`` [n] in seconds since 1970, ``values`` [n].
+
+    | kind (Type) | name (Name) | dimension (Dimension) |
+    | --- | --- | --- |
+    | cpu | cpu0, … | CPUUtilization, I/OWaitPercentage |
+    | gpu | gpu0, … | GPUUtilization, GPUMemoryUtilization |
+    | memory | MemoryUsedPercent | |
+    | i/o | IOPS, ReadThroughputInBytesPerSecond, WriteThroughputInBytesPerSecond | |
+    | network | ReceiveBytesPerSecond, TransmitBytesPerSecond | Algorithm, Platform |
+
+    These are SageMaker's. Our sampler adds of a GPU GPUMemoryUsedBytes, GPUPowerWatts and
+    GPUTemperatureCelsius, and MemoryUsedBytes of kind memory.
+    """
 
     node: str
     """algo-1, …"""
     kind: str
-    """SageMaker's Type: cpu, gpu, …"""
     name: str
-    """cpu0, gpu0, …"""
     dimension: str
-    """CPUUtilization, GPUUtilization, GPUMemoryUtilization, …"""
     times: np.ndarray
     values: np.ndarray
 
@@ -89,11 +98,12 @@ def read(folder: Path) -> Run:
     metrics = _json(found.metrics, {})
     if metrics:
         run.facts["metrics"] = metrics
-    if found.profiler is not None:
-        run.system = system_metrics.read(found.profiler)
-        spans = timeline.read(found.profiler)
+    if found.system is not None:
+        run.system = system_metrics.read(found.system)
+    if found.framework is not None:
+        spans = timeline.read(found.framework)
         run.phases = spans.phases
-        run.operators = _operators(found.profiler) or spans.operators
+        run.operators = _operators(found.framework) or spans.operators
     return run
 
 
