@@ -34,6 +34,7 @@ install --require-hashes -r $LOCKS/all.txt
 say "$VENV: torch"
 install_torch
 install --require-hashes -r $LOCKS/smdebug.txt
+"$VENV/bin/python" docker/patch_smdebug.py
 # Last: our `train` takes the place of the one that sagemaker-training brings.
 install --no-build-isolation --editable .
 touch "$VENV/.complete"

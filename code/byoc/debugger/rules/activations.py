@@ -6,11 +6,15 @@ import re
 
 import numpy as np
 
+from byoc.debugger import names
 from byoc.debugger.findings import Finding
 from byoc.debugger.rules import parameters as p
 from byoc.debugger.rules.base import COLLECTION_NAMES, TensorRule, tensor_regex
 from byoc.debugger.rules.parameters import Parameter
 from byoc.debugger.save import Save
+
+PERCENTILE = ("^percentile/",)
+"""Scalars of ours that carry an activation's name in theirs."""
 
 _INACTIVITY = Parameter(
     "threshold_inactivity", p.percentage, 1.0, text="per cent of a node's values: active under it"
@@ -45,7 +49,8 @@ class DeadRelu(NodeRule):
 
     Chosen: active is a value over zero; a ReLU is one node of the layer's last axis, and its
     activity the share of the step's other axes (rows, positions) in which it is active. From
-    reductions only a layer that is all zero can be told (max is zero).
+    reductions and percentiles only a layer that is dead as a whole can be told: no value is over
+    zero, or not one in twenty (``percentile/95/…``).
 
     recommended: also the names that smdebug's hook gives PyTorch's modules.
     """
@@ -59,11 +64,14 @@ class DeadRelu(NodeRule):
 
     def check(self, save: Save) -> list[Finding] | None:
         shares = {}
-        for name in self.pick(save, None, self.p.tensor_regex):
+        for name in self.pick(save, None, self.p.tensor_regex, PERCENTILE):
             whole = save.whole(name)
+            highest = save.scalar(names.percentile(name, 95))
+            if highest is None:
+                highest = save.reduction(name, "max")
             if whole is not None:
                 shares[name] = self.inactive(whole > 0)
-            elif (highest := save.reduction(name, "max")) is not None:
+            elif highest is not None:
                 shares[name] = 100.0 if highest <= 0 else 0.0
         if not shares:
             return None
@@ -79,9 +87,9 @@ class SaturatedActivation(NodeRule):
     activation's input, from a vanishing gradient of 1e-7); a node whose activity drops under
     ``threshold_inactivity`` per cent is saturated.
 
-    Chosen: a node's activity is the share of its values inside the bounds. From reductions: a
-    layer with min and max inside the bounds has no saturated value; one with both outside on the
-    same side has no other; in between, nothing can be told.
+    Chosen: a node's activity is the share of its values inside the bounds. From reductions and
+    percentiles: with min and max inside the bounds, or the 5th and 95th percentile, a layer is not
+    saturated; with both outside on the same side all of it is; in between nothing can be told.
 
     recommended: also the names that smdebug's hook gives PyTorch's modules, and BERT's pooler.
     """
@@ -101,21 +109,31 @@ class SaturatedActivation(NodeRule):
 
     def check(self, save: Save) -> list[Finding] | None:
         shares = {}
-        for name in self.pick(save, self.p.collection_names, self.p.tensor_regex):
+        for name in self.pick(save, self.p.collection_names, self.p.tensor_regex, PERCENTILE):
             is_sigmoid = re.search("(?i)sigmoid", name) is not None
-            low, high = self.p.threshold_sigmoid if is_sigmoid else self.p.threshold_tanh
+            bounds = self.p.threshold_sigmoid if is_sigmoid else self.p.threshold_tanh
             whole = save.whole(name)
             if whole is not None:
-                shares[name] = self.inactive((whole > low) & (whole < high))
-                continue
-            lowest, highest = save.reduction(name, "min"), save.reduction(name, "max")
-            if lowest is None or highest is None:
-                continue
-            if lowest > low and highest < high:
-                shares[name] = 0.0
-            elif lowest >= high or highest <= low:
-                shares[name] = 100.0
+                shares[name] = self.inactive((whole > bounds[0]) & (whole < bounds[1]))
+            elif (share := _saturated(save, name, *bounds)) is not None:
+                shares[name] = share
         if not shares:
             return None
         advice = "normalize the inputs, lower the learning rate, or initialize smaller"
         return self.judge(save, shares, "saturated", advice)
+
+
+def _saturated(save: Save, name: str, low: float, high: float) -> float | None:
+    """0 or 100 per cent, or None where neither ends nor percentiles tell."""
+    for ends in (
+        (save.reduction(name, "min"), save.reduction(name, "max")),
+        (save.scalar(names.percentile(name, 5)), save.scalar(names.percentile(name, 95))),
+    ):
+        lowest, highest = ends
+        if lowest is None or highest is None:
+            continue
+        if lowest > low and highest < high:
+            return 0.0
+        if lowest >= high or highest <= low:
+            return 100.0
+    return None
