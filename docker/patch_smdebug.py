@@ -15,11 +15,16 @@ def main() -> int:
         sys.exit("patch_smdebug: smdebug is not installed")
     path = Path(package.origin).parent / "core" / "tfevent" / "util.py"
     text = path.read_text(encoding="utf-8")
+    if text.count(OLD) == 0 and text.count(NEW) == 1:
+        return 0  # mended already: an earlier run, or the installer's cache has it so
     if text.count(OLD) != 1:
         sys.exit(
             f"patch_smdebug: {path} has {text.count(OLD)} times {OLD}, not once: look at it anew"
         )
-    path.write_text(text.replace(OLD, NEW), encoding="utf-8")
+    # A new file in its place: the old one may share its bytes with the installer's cache.
+    mended = path.with_name("util.py.mended")
+    mended.write_text(text.replace(OLD, NEW), encoding="utf-8")
+    mended.replace(path)
     return 0
 
 

@@ -6,8 +6,8 @@
 | gradients | ``gradient/PARAMETER``: unscaled, after accumulation, before clipping | TRAIN |
 | weights, biases | ``PARAMETER``, before the optimizer's step | TRAIN |
 | activations | ``MODULE_input_0``, ``MODULE_output_0`` of activation modules | TRAIN |
-| predictions | class numbers ``labels``, ``predictions`` [rows]; ``input_ids`` [rows, longest] | both |
-| percentiles | scalars by ``percentile``, of gradients | TRAIN |
+| predictions | ``labels``, ``predictions`` [rows]: classes; ``input_ids`` [rows, longest] | both |
+| percentiles | scalars by ``percentile``, of gradients and activations (`PERCENTS`) | TRAIN |
 | updates | scalars by ``update_ratio``: std of the step's change over std of the weights | TRAIN |
 
 PARAMETER and MODULE are the names of the Hugging Face model's own ``named_parameters`` and
@@ -30,6 +30,10 @@ ACTIVATIONS, PREDICTED, PERCENTILES, UPDATES = (
     "percentiles",
     "updates",
 )
+
+
+PERCENTS = (5, 50, 95)
+"""The percentiles that are written. Of a tensor with more than 2^18 values they are a sample's."""
 
 
 def gradient(parameter: str) -> str:

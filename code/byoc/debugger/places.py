@@ -77,7 +77,7 @@ def _look(folder: Path) -> Found:
             found.tensors = here
         if SYSTEM in folders and (here / SYSTEM / INCREMENTAL).is_dir():
             found.add(Found(system=here))
-        if FRAMEWORK in folders and (here / FRAMEWORK / PEVENTS).is_dir():
+        if FRAMEWORK in folders and _has_phases(here / FRAMEWORK):
             found.add(Found(framework=here))
         if found.facts is None and FACTS in files:
             found.facts = here / FACTS
@@ -92,6 +92,11 @@ def _results(folder: Path) -> dict[str, Any]:
     if not history.is_file():
         return {}
     return {"history": history, **({"metrics": metrics} if metrics.is_file() else {})}
+
+
+def _has_phases(framework: Path) -> bool:
+    """Also of a job that has closed no file yet."""
+    return (framework / PEVENTS).is_dir() or any(framework.glob("*.json.tmp"))
 
 
 def _archive(folder: Path) -> Path | None:

@@ -61,11 +61,13 @@ class _Columns:
 def read(profiler: Path) -> Spans:
     """All spans of ``profiler``/framework/pevents, in the order of their starts."""
     columns, sums = _Columns(), dict[tuple[str, str], list[float]]()
-    for path in sorted((profiler / FRAMEWORK / PEVENTS).glob("*/*.json")):
-        # END_NODE_kind.json; NODE is RANK-algo-N.
+    folder = profiler / FRAMEWORK
+    # END_NODE_kind.json; NODE is RANK-algo-N. A running or a killed job has one open.
+    for path in sorted((folder / PEVENTS).glob("*/*.json")):
         node = path.name.split("_")[1] if path.name.count("_") > 1 else ""
-        node = node.partition("-")[2] or node
-        _read(_events(path), node, columns, sums)
+        _read(_events(path), _host(node), columns, sums)
+    for path in sorted(folder.glob("*.json.tmp")):
+        _read(_events(path), _host(path.name.split("_")[0]), columns, sums)
     operators = [Operator(*key, total, int(calls)) for key, (total, calls) in sums.items()]
     return Spans(columns.to_phases(), operators)
 
@@ -97,6 +99,10 @@ def _read(
             columns.seconds.append(event["dur"] / 1e6)
             columns.steps.append(_step(arguments))
             columns.nodes.append(node)
+
+
+def _host(node: str) -> str:
+    return node.partition("-")[2] or node
 
 
 def _step(arguments: dict[str, Any]) -> int:

@@ -18,6 +18,7 @@ SCRATCH = "scratch"
 MONITORS = ("val_mcc", "val_loss")
 PRECISIONS = ("auto", "32", "bf16", "16")
 CLASS_WEIGHTS = ("none", "balanced")
+RULE_SETS = ("recommended", "aws")
 
 PRESETS: dict[str, dict[str, str]] = {
     "first-use": {
@@ -66,6 +67,14 @@ class TrainingConfig:
     processes_per_host: int = 0
     checkpoint_seconds: float = 300.0
     checkpoint_keep: int = 2
+    debug: bool = False
+    debug_save_interval: int = 100
+    debug_eval_save_interval: int = 10
+    debug_collections: str = ""
+    debug_profile_steps: str = "10-19"
+    debug_rules: str = "all"
+    debug_rule_set: str = "recommended"
+    debug_actions: str = "report"
 
 
 _KINDS: dict[str, kinds.Kind] = {
@@ -100,6 +109,14 @@ _KINDS: dict[str, kinds.Kind] = {
     "processes-per-host": kinds.integer(0, 256).but("0: one for each GPU, else one"),
     "checkpoint-seconds": kinds.NOT_NEGATIVE.but("0: at the end of each epoch only"),
     "checkpoint-keep": kinds.integer(1, 1000),
+    "debug": kinds.BOOLEAN,
+    "debug-save-interval": kinds.integer(1).but("optimizer steps"),
+    "debug-eval-save-interval": kinds.integer(1).but("batches of the validation"),
+    "debug-collections": kinds.TEXT,
+    "debug-profile-steps": kinds.STEPS.or_empty("", "none"),
+    "debug-rules": kinds.TEXT,
+    "debug-rule-set": kinds.one_of(RULE_SETS),
+    "debug-actions": kinds.TEXT,
 }
 
 HYPERPARAMETERS = tuple(_KINDS)

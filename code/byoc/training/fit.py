@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -12,7 +13,7 @@ import transformers
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from byoc import contract
-from byoc.training import adapt, artifact, encoder, results, resume
+from byoc.training import adapt, artifact, debugging, encoder, results, resume
 from byoc.training.checkpoint import Checkpoints, is_wanted
 from byoc.training.config import SCRATCH
 from byoc.training.data import TextData
@@ -72,25 +73,31 @@ def train(prepared: Prepared, stop: StopRequest, place: Place) -> Metrics:
         progress.restore(state, classifier)
     if place.is_first:
         print(_summary(prepared, classifier, precision, place), flush=True)
-    stopped = not _fit(classifier, data, progress, stop, place)
-    if not place.is_first:
+    with debugging.attached(prepared, classifier, data, progress, place) as onlookers:
+        stopped = not _fit(classifier, data, progress, stop, place, onlookers)
+        if not place.is_first:
+            place.wait()
+            if stopped:
+                raise StoppedError
+            return {}
+        if not stopped or progress.step:
+            _write(prepared, tokenizer, classifier, progress, stop)
         place.wait()
-        if stopped:
+        if stopped or stop.requested:
             raise StoppedError
-        return {}
-    if not stopped or progress.step:
-        _write(prepared, tokenizer, classifier, progress, stop)
-    place.wait()
-    if stopped or stop.requested:
-        raise StoppedError
-    return progress.best
+        return progress.best
 
 
 def _fit(
-    classifier: Classifier, data: TextData, progress: Progress, stop: StopRequest, place: Place
+    classifier: Classifier,
+    data: TextData,
+    progress: Progress,
+    stop: StopRequest,
+    place: Place,
+    onlookers: list[lightning.Callback],
 ) -> bool:
     """False where a stop cut training short."""
-    trainer = _trainer(progress, place)
+    trainer = _trainer(progress, place, onlookers)
     stop.defer()
     try:
         if place.any(stop.requested)[0]:
@@ -113,7 +120,9 @@ def _fit(
     return True
 
 
-def _trainer(progress: Progress, place: Place) -> lightning.Trainer:
+def _trainer(
+    progress: Progress, place: Place, onlookers: Sequence[lightning.Callback] = ()
+) -> lightning.Trainer:
     config = progress.config
     return lightning.Trainer(
         max_epochs=config.epochs,
@@ -124,7 +133,7 @@ def _trainer(progress: Progress, place: Place) -> lightning.Trainer:
         precision=progress.precision,  # type: ignore[arg-type]
         gradient_clip_val=config.gradient_clip or None,
         accumulate_grad_batches=config.gradient_accumulation_steps,
-        callbacks=[progress],
+        callbacks=[*onlookers, progress],
         # The order of an epoch hangs on its number alone, so each has a loader of its own.
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,

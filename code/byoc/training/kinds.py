@@ -86,8 +86,17 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _steps(text: str) -> str:
+    first, dash, last = text.partition("-")
+    if not dash or not 0 <= int(first) <= int(last):
+        raise ValueError
+    return f"{int(first)}-{int(last)}"
+
+
 BOOLEAN = Kind("one of true, false, 1, 0, yes, no", _boolean)
 WORDS = Kind("not empty", _words)
+TEXT = Kind("any text", str)
+STEPS = Kind("the first and the last step, as 10-19", _steps)
 COLUMN = Kind("a column's name", _words)
 NAMES = Kind("two or more different names with commas between them", _names)
 POSITIVE = number(lambda x: x > 0, "a number above 0")

@@ -53,6 +53,8 @@ class Classifier(lightning.LightningModule):
         self.precision = precision
         self.epoch_scores: dict[str, float] = {}
         """The last validation's ``val_*``."""
+        self.last_logits = torch.empty(0)
+        """[rows, classes] of the last batch, for whoever looks on (debugging)."""
         self._gather = gather
         # Lightning divides by the micro-batches of a step, DDP by the processes.
         self._share: int = world * config.gradient_accumulation_steps
@@ -80,8 +82,10 @@ class Classifier(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:  # noqa: ARG002
         """The micro-batch's part of the mean loss over the step's rows."""
         labels = batch["labels"]
+        logits = self(batch)
+        self.last_logits = logits.detach()
         loss = cross_entropy(
-            self(batch).float(),
+            logits.float(),
             labels,
             weight=self._class_weights,
             ignore_index=NO_LABEL,
@@ -110,7 +114,8 @@ class Classifier(lightning.LightningModule):
         self._outputs = []
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:  # noqa: ARG002
-        self._outputs.append((self(batch).float().cpu(), batch["labels"].cpu()))
+        self.last_logits = self(batch)
+        self._outputs.append((self.last_logits.float().cpu(), batch["labels"].cpu()))
 
     def on_validation_epoch_end(self) -> None:
         logits = torch.cat([logits for logits, _ in self._outputs])

@@ -21,6 +21,14 @@ _FREE = {"num-workers", "checkpoint-seconds", "checkpoint-keep", "processes-per-
     "gradient-accumulation-steps",
     "precision",
     "model-name-or-path",
+    "debug",
+    "debug-save-interval",
+    "debug-eval-save-interval",
+    "debug-collections",
+    "debug-profile-steps",
+    "debug-rules",
+    "debug-rule-set",
+    "debug-actions",
 }
 """Hyperparameters that a job may change and still go on from its checkpoints: they do not change
 what is trained, or are in the identity by what they lead to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,8 @@ class Progress(lightning.Callback):
         self.best_weights: Tensors | None = None
         self.history = History([], [])
         self.precision = ""
+        self.on_saved: Callable[[float, float], None] = lambda _start, _end: None
+        """Is told of each checkpoint: from when to when, in seconds since 1970."""
         self._resumed: State | None = None
         self._first_step = 0
         self._logged = torch.zeros(2)
@@ -88,6 +91,7 @@ class Progress(lightning.Callback):
 
     def save(self, trainer: lightning.Trainer, classifier: Classifier) -> None:
         """Writes a checkpoint of this moment; every process calls it at the same step."""
+        started = time.time()
         loss = self._place.total(classifier.loss_state())
         self._saved = time.monotonic()
         if not self._place.is_first:
@@ -109,6 +113,7 @@ class Progress(lightning.Callback):
             "precision": self.precision,
         }
         self._checkpoints.write(self.step, state)
+        self.on_saved(started, time.time())
 
     # -- steps
 
