@@ -58,6 +58,29 @@ def test_a_request_for_aws_takes_s3_and_a_role(capsys: CAPTURE) -> None:
     assert request["ResourceConfig"]["InstanceType"] == "ml.g5.xlarge"
 
 
+def test_debugging_is_hyperparameters(capsys: CAPTURE) -> None:
+    arguments = ["train", "--train", "d", "--print-request", "--debug"]
+    assert cli.run([*arguments, "-H", "debug-rules=Overfit", "--debug-actions", "stop"]) == 0
+    assert json.loads(capsys.readouterr().out)["HyperParameters"] == {
+        "debug": "true",
+        "debug-rules": "Overfit",
+        "debug-actions": "stop",
+    }
+
+
+def test_the_managed_debugger_is_aws_own(capsys: CAPTURE, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = fails(capsys, "train", "--train", "d", "--managed-debugger", "--print-request")
+    assert "DebugRuleConfigurations" in line
+    assert "--debug" in line
+    aws = ["train", "--where", "sagemaker", "--role", "arn:aws:iam::123456789012:role/r"]
+    aws += ["--output", "s3://b/out", "--managed-debugger", "--print-request"]
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    assert cli.run([*aws, "--debug-rules", "Overfit,StepOutlier"]) == 0
+    request = json.loads(capsys.readouterr().out)
+    (rule,) = request["ProfilerRuleConfigurations"]
+    assert rule["RuleEvaluatorImage"].startswith("895741380848.dkr.ecr.us-west-2.")
+
+
 def test_no_region_and_no_credentials_are_told(
     capsys: CAPTURE, monkeypatch: pytest.MonkeyPatch
 ) -> None:

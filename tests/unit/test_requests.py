@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from byoc.launch import requests, transform
+from byoc.launch import debugger, requests, transform
 from byoc.launch.errors import LaunchError
 
 JOB = requests.TrainingJob(
@@ -67,6 +67,15 @@ def _patterns(shape: Any, value: Any, path: str = "") -> list[str]:
     ("operation", "request_"),
     [
         ("CreateTrainingJob", requests.training_job(JOB)),
+        ("CreateTrainingJob", debugger.managed(requests.training_job(JOB), "eu-west-1")),
+        (
+            "CreateTrainingJob",
+            debugger.managed(
+                requests.training_job(JOB),
+                "cn-north-1",
+                [*debugger.TENSOR_RULES, *debugger.PROFILER_RULES],
+            ),
+        ),
         ("CreateModel", requests.model(ENDPOINT)),
         (
             "CreateEndpointConfig",
@@ -83,6 +92,28 @@ def test_the_api_would_take_it(operation: str, request_: dict[str, Any]) -> None
     report = ParamValidator().validate(request_, shape)
     assert not report.has_errors(), report.generate_report()
     assert _patterns(shape, request_) == []
+
+
+def test_managed_rules_are_of_the_regions_image() -> None:
+    found = debugger.managed(requests.training_job(JOB), debugger.region_of(JOB.image), ["Overfit"])
+    (rule,) = found["DebugRuleConfigurations"]
+    image = "929884845733.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-debugger-rules:latest"
+    assert rule["RuleEvaluatorImage"] == image
+    assert rule["RuleParameters"] == {"rule_to_invoke": "Overfit"}
+    assert "ProfilerRuleConfigurations" not in found
+    intervals = [
+        collection["CollectionParameters"]["train.save_interval"]
+        for collection in found["DebugHookConfig"]["CollectionConfigurations"]
+    ]
+    assert set(intervals) == {"100"}  # else AWS's rules would make it 500
+    assert debugger.rule_image("cn-north-1").endswith(".cn/sagemaker-debugger-rules:latest")
+
+
+def test_what_sagemaker_debugger_has_not_is_refused() -> None:
+    with pytest.raises(LaunchError, match="no rule image in mars-north-1"):
+        debugger.managed(requests.training_job(JOB), "mars-north-1")
+    with pytest.raises(LaunchError, match="no rule SimilarAcrossRuns"):
+        debugger.managed(requests.training_job(JOB), "eu-west-1", ["SimilarAcrossRuns"])
 
 
 def test_training_metrics_are_within_the_apis_limits() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,8 @@ from byoc.commands.common import (
     unique_name,
     where_option,
 )
-from byoc.launch import jobs, requests
+from byoc.launch import debugger, jobs, requests
+from byoc.launch.aws import default_region
 from byoc.launch.clients import make_client
 from byoc.launch.errors import LaunchError
 from byoc.launch.uris import to_uri
@@ -49,6 +51,12 @@ from byoc.launch.uris import to_uri
 @click.option(
     "--max-runtime", type=click.IntRange(1), default=24 * 3600, show_default=True, help="Seconds."
 )
+@click.option("--debug", is_flag=True, help="Debug and profile in the job; see byoc debug report.")
+@click.option("--debug-rules", metavar="RULES", help="all, none, names with commas, or JSON.")
+@click.option("--debug-actions", metavar="ACTIONS", help="report; stop; command: …; sns: …")
+@click.option(
+    "--managed-debugger", is_flag=True, help="SageMaker Debugger too, for those who have it."
+)
 @click.option(
     "--print-request", is_flag=True, help="Print CreateTrainingJob's request, run nothing."
 )
@@ -66,6 +74,10 @@ def train(
     role: str | None,
     instance_type: str | None,
     max_runtime: int,
+    debug: bool,
+    debug_rules: str | None,
+    debug_actions: str | None,
+    managed_debugger: bool,
     print_request: bool,
 ) -> None:
     """Trains a model through SageMaker's contract, and waits for it."""
@@ -73,6 +85,9 @@ def train(
     aws = where == "sagemaker"
     if aws and not role:
         raise LaunchError("--where sagemaker needs --role, the ARN of the job's execution role")
+    hyperparameters = parse_hyperparameters(pairs, file)
+    if debug or debug_rules is not None or debug_actions is not None:
+        hyperparameters = debugger.hyperparameters(debug_rules, debug_actions, hyperparameters)
     job = requests.TrainingJob(
         name=job_name or unique_name("byoc-train"),
         image=image,
@@ -80,16 +95,31 @@ def train(
         output=_uri(output, aws, "output"),
         role=role or requests.LOCAL_ROLE,
         instance_type=instance_type or ("ml.g5.xlarge" if aws else "local"),
-        hyperparameters=parse_hyperparameters(pairs, file),
+        hyperparameters=hyperparameters,
         max_runtime=max_runtime,
     )
     request = requests.training_job(job)
+    if managed_debugger:
+        request = _managed(request, where, image, debug_rules)
     if print_request:
         say(json.dumps(request, indent=2))
         return
     client = make_client(where, note)
     ended = jobs.run(client, request, say)
     say(f"model: {ended['ModelArtifacts']['S3ModelArtifacts']}")
+
+
+def _managed(request: requests.Request, where: str, image: str, rules: str | None) -> Any:
+    if where != "sagemaker":
+        raise LaunchError(
+            f"--managed-debugger is SageMaker's own, and --where {where} has none of it "
+            "(DebugHookConfig, DebugRuleConfigurations, ProfilerConfig, "
+            "ProfilerRuleConfigurations): --debug runs the rules in the job, anywhere"
+        )
+    region = debugger.region_of(image) or default_region()
+    named = [name.strip() for name in (rules or "").split(",") if name.strip()]
+    chosen = debugger.MANAGED_DEFAULT if named in ([], ["all"]) else named
+    return debugger.managed(request, region, chosen)
 
 
 def _uri(path: str, aws: bool, what: str) -> str:

@@ -27,3 +27,10 @@ def client(service: str) -> Any:
         return session.client(service)
     except BotoCoreError as error:
         raise LaunchError(f"AWS cannot be used: {error}") from error
+
+
+def default_region() -> str:
+    """The region of this machine's settings; empty where none is set."""
+    import boto3
+
+    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None).region_name or ""

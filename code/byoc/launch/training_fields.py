@@ -29,6 +29,7 @@ _WHY = {
     "DebugHookConfig": "no debugger configuration reaches the job",
     "DebugRuleConfigurations": "no rule watches the job",
     "ProfilerConfig": "no profiler configuration reaches the job",
+    "ProfilerRuleConfigurations": "no rule watches the job",
     "RetryStrategy": "a failed job is not started again",
     "EnableManagedSpotTraining": "nothing interrupts the job",
 }
@@ -48,6 +49,9 @@ def check(request: dict[str, Any], where: str) -> None:
 
 def _faults(request: dict[str, Any]) -> Iterator[str]:
     algorithm, resources = request["AlgorithmSpecification"], request["ResourceConfig"]
+    for name in ("DebugRuleConfigurations", "ProfilerRuleConfigurations"):
+        if request.get(name):
+            yield f"{name}: AWS's rules run on AWS only; hyperparameter debug=true runs ours here"
     if not algorithm.get("TrainingImage"):
         yield "AlgorithmSpecification has no TrainingImage"
     if algorithm.get("ContainerArguments") and not algorithm.get("ContainerEntrypoint"):
