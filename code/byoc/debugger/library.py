@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import warnings
 
 _PROTOBUF = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
 
@@ -26,8 +27,10 @@ def load() -> None:
     os.environ.setdefault("SMPROFILER_CONFIG_PATH", os.devnull)
     os.environ.setdefault("SMDEBUG_LOG_LEVEL", "critical")
     try:
-        import smdebug.core.tfevent.proto.event_pb2
-        import smdebug.pytorch  # noqa: F401
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of protobuf, about its own form
+            import smdebug.core.tfevent.proto.event_pb2
+            import smdebug.pytorch  # noqa: F401
     except ImportError as error:
         raise LibraryError(f"smdebug cannot be imported: {error}") from error
     except TypeError as error:

@@ -43,7 +43,8 @@ class Phases:
 
     ``names``: Initialization, TrainLoop, Finalization for the job's three parts; Step, and within
     it DataLoading, Forward, Backward, Optimizer; Validation, Checkpoint; Hook for debugging's own
-    time. ``steps``: the optimizer step, or -1.
+    time, part of its step where the span has one: a step's own time is without it. ``steps``: the
+    optimizer step, the first one 0, or -1. On a GPU the parts of a step are the host's.
     """
 
     names: np.ndarray  # [n] str

@@ -10,6 +10,7 @@ import pytorch_lightning as lightning
 
 from byoc.training.config import as_hyperparameters
 from byoc.training.data import TextData
+from byoc.training.debugging_settings import steps
 from byoc.training.model import Classifier
 from byoc.training.place import Place
 from byoc.training.prepare import Prepared
@@ -56,7 +57,7 @@ def _callback(
         config.debug_save_interval,
         config.debug_eval_save_interval,
         config.debug_collections,
-        _steps(config.debug_profile_steps),
+        steps(config.debug_profile_steps),
     )
     if place.is_first:
         library.load()  # before all that imports parts of it
@@ -81,6 +82,7 @@ def _callback(
         facts=Facts(debugger_dir(), node, _facts(prepared, classifier, data, progress, place))
         if first
         else None,
+        live=_live(found, tensors, progress) if first else None,
         # Last: a process is to be started only once nothing else can fail.
         sampler=Sampler(found.system, node, found.interval_seconds),
     )
@@ -102,6 +104,26 @@ def _tensors(
         step=progress.step,
         eval_step=progress.epoch * batches,
         hooks_modules=not progress.config.compile,
+    )
+
+
+def _live(found: Any, tensors: Any, progress: Progress) -> Any:
+    """None where no rule is to run in the job."""
+    from byoc.debugger import actions
+    from byoc.debugger.capture import live
+    from byoc.debugger.layout import debugger_dir
+
+    config = progress.config
+    rules = live.make(config.debug_rules, config.debug_rule_set)
+    if not rules.names:
+        return None
+    return live.LiveRules(
+        rules,
+        actions.Actions(actions.parse(config.debug_actions), progress.end_early),
+        debugger_dir(),
+        found.system,
+        found.framework,
+        tensors.hook.get_collections,
     )
 
 
@@ -127,8 +149,3 @@ def _facts(
         "steps_per_epoch": progress.steps_per_epoch,
         "first_step": progress.step,
     }
-
-
-def _steps(text: str) -> tuple[int, int] | None:
-    first, dash, last = text.partition("-")
-    return (int(first), int(last)) if dash else None

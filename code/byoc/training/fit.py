@@ -168,6 +168,7 @@ def _write(
         metrics,
         progress.history,
         scored,
+        progress.ended_by,
     )
     merged = adapt.plain(classifier.model, prepared.config)
     artifact.write(merged, tokenizer, outcome, contract.model_dir())

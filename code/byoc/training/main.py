@@ -5,6 +5,7 @@ Exit codes: 0 trained; 1 failed, the cause in output/failure; 143 stopped by SIG
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from byoc import contract
-from byoc.training import platform, redact, script
+from byoc.training import debugging_settings, platform, redact, script
 from byoc.training.config import TrainingConfig, parse_hyperparameters
 from byoc.training.faults import StoppedError, ToldFault, TrainingFault
 from byoc.training.sources import Splits, read_splits
@@ -59,6 +60,8 @@ def _run(stop: StopRequest) -> None:
     _check_writable()
     platform.environment()
     prepare_libraries()
+    if config.debug:
+        debugging_settings.check(config)
     with _temporary_folder() as folder:
         _train(config, splits, Path(folder), stop)
 
@@ -82,14 +85,25 @@ def _train(config: TrainingConfig, splits: Splits, folder: Path, stop: StopReque
     if processes * len(hosts.names) > 1:
         prepared.save()
         torchrun.run(folder, hosts, processes, stop)
-        print(f"trained: the model is in {contract.model_dir()} of {hosts.first}", flush=True)
+        where = f"the model is in {contract.model_dir()} of {hosts.first}"
+        print(f"trained: {where}{_ended_early()}", flush=True)
         return
     from byoc.training.fit import train
     from byoc.training.place import Place
 
     metrics = train(prepared, stop, Place())
     kept = f"the weights of epoch {metrics['epoch']:g}"
-    print(f"trained: {kept} are in {contract.model_dir()}", flush=True)
+    print(f"trained: {kept} are in {contract.model_dir()}{_ended_early()}", flush=True)
+
+
+def _ended_early() -> str:
+    """By which rule, where one has ended training; its name stands in metrics.json."""
+    try:
+        text = (contract.output_data_dir() / "metrics.json").read_text(encoding="utf-8")
+        rule = json.loads(text).get("ended_by_rule")
+    except (OSError, ValueError):
+        return ""
+    return f"; training was ended early by rule {rule}" if rule else ""
 
 
 def _check_writable() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,8 @@ class Scored:
 class Outcome:
     """``source``: the model that training started from; ``precision``: Lightning's name of it;
     ``metrics`` of the epoch that was kept (empty where a stop came before the first one's end);
-    ``scored``: validation and perhaps test, nothing after a stop."""
+    ``scored``: validation and perhaps test, nothing after a stop; ``ended_by``: the rule that ended
+    training early, if one did."""
 
     config: TrainingConfig
     source: str
@@ -45,3 +47,9 @@ class Outcome:
     metrics: dict[str, float]
     history: History
     scored: dict[str, Scored] = field(default_factory=dict)
+    ended_by: str = ""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """metrics.json's content."""
+        return {**self.metrics, **({"ended_by_rule": self.ended_by} if self.ended_by else {})}

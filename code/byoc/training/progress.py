@@ -56,6 +56,9 @@ class Progress(lightning.Callback):
         self.best_weights: Tensors | None = None
         self.history = History([], [])
         self.precision = ""
+        self.ended_by = ""
+        """The rule that has ended training before its time, if one did."""
+        self._end_asked_by = ""
         self.on_saved: Callable[[float, float], None] = lambda _start, _end: None
         """Is told of each checkpoint: from when to when, in seconds since 1970."""
         self._resumed: State | None = None
@@ -115,6 +118,11 @@ class Progress(lightning.Callback):
         self._checkpoints.write(self.step, state)
         self.on_saved(started, time.time())
 
+    def end_early(self, rule: str) -> None:
+        """After the present step: validates, and keeps the best epoch's weights. Any thread may
+        call it; all processes end together."""
+        self._end_asked_by = self._end_asked_by or rule
+
     # -- steps
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:  # noqa: ARG002
@@ -153,7 +161,11 @@ class Progress(lightning.Callback):
             self._log(pl_module)
         if not self._place.looks_at(self.step_in_epoch):
             return
-        stops, saves = self._place.any(self._stop.requested, self._is_due())
+        stops, saves, ends = self._place.any(
+            self._stop.requested, self._is_due(), bool(self._end_asked_by)
+        )
+        if ends:
+            trainer.should_stop = True  # Lightning validates then, as at the end of an epoch
         if stops or (saves and not self.awaits_validation):
             self.save(trainer, pl_module)
         if stops:
@@ -206,7 +218,11 @@ class Progress(lightning.Callback):
             self._stop.check()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        was_cut = self.step_in_epoch < self.steps_per_epoch
+        ends = self._place.any(bool(self._end_asked_by))[0]
         self.finish_epoch(pl_module)
+        if ends and (was_cut or not self.has_ended):
+            self.has_ended, self.ended_by = True, self._end_asked_by
         trainer.should_stop = self.has_ended
         stops = self._place.any(self._stop.requested)[0]
         if self._saves_regularly or stops:

@@ -24,7 +24,7 @@ def write(outcome: Outcome, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "metrics.json", outcome.metrics)
+        write_json(folder / "metrics.json", outcome.record)
         write_jsonl(folder / "metrics.jsonl", outcome.history.records())
         if outcome.scored:
             _write_summaries(outcome, folder)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import pytorch_lightning as lightning
 
 from byoc.debugger.capture.facts import Facts
+from byoc.debugger.capture.live import LiveRules
 from byoc.debugger.capture.phases import BACKWARD, FORWARD, TRAIN_STEP, PhaseWriter
 from byoc.debugger.capture.profiling import OperatorProfile
 from byoc.debugger.capture.sampler import Sampler
@@ -36,8 +37,8 @@ def guarded(method: Method) -> Method:
 class Debugging(lightning.Callback):
     """What is captured while Lightning trains. It comes before the callbacks that may end a step.
 
-    All but ``sampler`` are None in a process that is not the job's first one. ``after_save`` is
-    called when a step was saved, ``on_finish`` when the last one was.
+    All but ``sampler`` are None in a process that is not the job's first one; ``live`` also where
+    no rule runs in the job.
     """
 
     def __init__(
@@ -50,14 +51,13 @@ class Debugging(lightning.Callback):
         phases: PhaseWriter | None,
         profile: OperatorProfile | None,
         facts: Facts | None,
+        live: LiveRules | None,
         sampler: Sampler | None,
     ) -> None:
         self.has_ended = False
-        self.after_save: Callable[[], None] = lambda: None
-        self.on_finish: Callable[[], None] = lambda: None
         self._micro_batches, self._marks_end = micro_batches, marks_end
         self._tensors, self._phases, self._profile = tensors, phases, profile
-        self._facts, self._sampler = facts, sampler
+        self._facts, self._live, self._sampler = facts, live, sampler
         self._step = step
         self._loop_started = 0.0
         self._loop_ended = 0.0
@@ -74,7 +74,7 @@ class Debugging(lightning.Callback):
         if not isinstance(error, OSError):
             said = f"{type(error).__name__}: {said}"
         print(f"debugging ends here, training goes on: {said[:500]}", flush=True)
-        for drop in (self._tensors, self._profile):
+        for drop in (self._tensors, self._profile, self._live):
             if drop is not None:
                 _quietly(drop.drop)
         if self._sampler is not None:
@@ -82,12 +82,15 @@ class Debugging(lightning.Callback):
         if self._facts is not None:
             facts = self._facts
             _quietly(lambda: facts.write(debugging_ended=said))
-        self._tensors = self._phases = self._profile = self._facts = self._sampler = None
+        self._tensors = self._phases = self._profile = None
+        self._facts = self._live = self._sampler = None
 
     # -- the job's three parts
 
     @guarded
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        if self._profile is not None and self._profile.turns(self._step):
+            self._profile.turn(self._step)
         self._loop_started = self._batch_ended = time.time()
         if self._facts is not None:
             self._span("Initialization", self._facts.content["started"], self._loop_started)
@@ -110,9 +113,10 @@ class Debugging(lightning.Callback):
             self._tensors.finish(self._marks_end)
         if self._profile is not None:
             self._profile.finish()
-        self.on_finish()
         if self._sampler is not None:
             self._sampler.finish()
+        if self._live is not None:
+            self._live.finish()
         if self._loop_ended:
             self._span("Finalization", self._loop_ended, time.time())
         if self._phases is not None:
@@ -135,8 +139,6 @@ class Debugging(lightning.Callback):
         micro_batch = batch_idx % self._micro_batches
         if micro_batch == 0:
             self._step_started = self._batch_ended or now
-            if self._profile is not None:
-                self._profile.begin_step(self._step)
         self._step_span("DataLoading", self._batch_ended or now, now)
         if self._facts is not None:
             self._facts.count(batch["attention_mask"])
@@ -180,16 +182,19 @@ class Debugging(lightning.Callback):
         self._step_span("Optimizer", self._mark)
         if self._tensors is not None:
             saves, before = self._tensors.saves, time.time()
-            self._tensors.end_step(pl_module.loss_state(), pl_module.last_logits, batch)
+            saved = self._tensors.end_step(pl_module.loss_state(), pl_module.last_logits, batch)
+            self._run_rules(saved)
             if saves:
-                self.after_save()
                 self._step_span("Hook", before)
-        if self._profile is not None:
-            self._profile.end_step(self._step)
-        now = time.time()
-        self._step_span(TRAIN_STEP, self._step_started, now)
-        self._batch_ended = now
+        self._batch_ended = time.time()
+        self._step_span(TRAIN_STEP, self._step_started, self._batch_ended)
         self._step += 1
+        if self._profile is not None and self._profile.turns(self._step):
+            # Between two steps: starting and writing take as long as many of them.
+            before = self._batch_ended
+            self._profile.turn(self._step)
+            self._batch_ended = time.time()
+            self._span("Hook", before, self._batch_ended)
 
     # -- validation
 
@@ -215,9 +220,8 @@ class Debugging(lightning.Callback):
         if self._tensors is None or trainer.sanity_checking:
             return
         before, saves = time.time(), self._tensors.saves
-        self._tensors.end_batch(pl_module.last_logits, batch)
+        self._run_rules(self._tensors.end_batch(pl_module.last_logits, batch))
         if saves:
-            self.after_save()
             self._span("Hook", before, time.time())
 
     @guarded
@@ -231,6 +235,11 @@ class Debugging(lightning.Callback):
         """Training has written one, from ``start`` to ``end`` in seconds since 1970."""
         self._span("Checkpoint", start, end, self._step)
         self._batch_ended = max(self._batch_ended, end)
+
+    def _run_rules(self, saved: bool) -> None:
+        file = self._tensors.hook.last if saved and self._tensors is not None else None
+        if file is not None and self._live is not None:
+            self._live.take(file)
 
     # -- spans
 

@@ -48,7 +48,10 @@ class EventFile:
         place = TensorFileLocation(step_num=step, worker_name=worker)
         self.path = Path(place.get_file_location(trial_dir=str(folder)))
         self._index = Path(IndexFileLocationUtils.get_index_key_for_step(str(folder), step, worker))
-        self._folder, self._step = folder, step
+        self._folder, self.step = folder, step
+        self.mode: Any = None
+        self.mode_step = step
+        self.values: dict[str, np.ndarray] = {}
         self._content = bytearray()
         self._meta: dict[str, Any] = {}
         self._tensors: list[dict[str, Any]] = []
@@ -63,8 +66,10 @@ class EventFile:
         self, tdata: Any, tname: str, mode: Any, mode_step: int, timestamp: float | None = None
     ) -> None:
         self._of(mode, mode_step)
-        event = _event(np.asarray(tdata), tname, self._step, mode.value, mode_step, timestamp)
+        value = np.asarray(tdata)
+        event = _event(value, tname, self.step, mode.value, mode_step, timestamp)
         header = struct.pack("<Q", len(event))
+        self.values[tname] = value
         self._names.add(tname.split("/", 3)[-1] if tname.startswith(_REDUCTIONS) else tname)
         start = len(self._content)
         self._content += header + struct.pack("<I", _checksum(header)) + event + _footer()
@@ -81,6 +86,7 @@ class EventFile:
         )
 
     def _of(self, mode: Any, mode_step: int) -> None:
+        self.mode, self.mode_step = mode, mode_step
         self._meta = {
             "mode": mode.name,
             "mode_step": mode_step,

@@ -32,7 +32,9 @@ from byoc.debugger.capture.event_file import EventFile, whole
 
 END_OF_JOB = "training_job_end.ts"
 
-_OURS = "percentile/|update_ratio/"
+_MADE = ("percentile/", "update_ratio/")
+_OF_MADE = (names.PERCENTILES, names.UPDATES, CollectionKeys.ALL)
+_OURS = "|".join(_MADE)
 _REGEX = {
     CollectionKeys.WEIGHTS: f"^(?!gradient/|{_OURS}).*weight",
     CollectionKeys.BIASES: f"^(?!gradient/|{_OURS}).*bias",
@@ -71,6 +73,8 @@ class TensorHook(Hook):  # type: ignore[misc]
         self.first_process = True  # by rank; smdebug would claim the folder with a file
         self.folder = folder
         self.writer: EventFile | None = None
+        self.last: EventFile | None = None
+        """The newest step that was saved."""
         for name, regex in _REGEX.items():
             self.get_collection(name).include_regex = [regex]
         if activations:
@@ -100,9 +104,11 @@ class TensorHook(Hook):  # type: ignore[misc]
 
     def wants(self, name: str) -> bool:
         """Whether a tensor of that name is saved at this step."""
-        return bool(
-            self._get_collections_with_tensor(name) & self._get_collections_to_save_for_step()
-        )
+        wanted = self._get_collections_with_tensor(name) & self._get_collections_to_save_for_step()
+        if name.startswith(_MADE):
+            # Numbers of ours are no tensor that a user's regular expression asks for.
+            return any(collection.name in _OF_MADE for collection in wanted)
+        return bool(wanted)
 
     def is_new(self, name: str) -> bool:
         """Whether no tensor of that name was written at this step."""
@@ -132,6 +138,7 @@ class TensorHook(Hook):  # type: ignore[misc]
         if self.writer is None:
             return False
         writer, self.writer = self.writer, None
+        self.last = writer
         self.scalar_cache: list[Any] = []
         writer.close()
         self.last_saved_step = self.step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,23 @@ class OperatorProfile:
         self._node, self._first, self._last = node, first, last
         self._profile: Any = None
 
-    def begin_step(self, step: int) -> None:
-        if step != self._first:
-            return
+    def turns(self, step: int) -> bool:
+        """Whether the profiler starts or ends between the step before and this one."""
+        return step in (self._first, self._last + 1)
+
+    def turn(self, step: int) -> None:
+        if step == self._first:
+            self._start()
+        else:
+            self.finish()
+
+    def _start(self) -> None:
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its lines are of no use to a user
         activities = [ProfilerActivity.CPU]
         if torch.cuda.is_available():
             activities.append(ProfilerActivity.CUDA)
         self._profile = profile(activities=activities)
         self._profile.start()
-
-    def end_step(self, step: int) -> None:
-        if self._profile is not None and step == self._last:
-            self.finish()
 
     def finish(self) -> None:
         """Also of a job that ends within these steps. Raises ``OSError``."""

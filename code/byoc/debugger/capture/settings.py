@@ -133,6 +133,12 @@ def _collections(given: Mapping[str, Any], asked: str) -> list[dict[str, Any]]:
     ]
 
 
+def check_collections(text: str) -> None:
+    """Raises ``SettingsError`` for a ``debug-collections`` that cannot be followed."""
+    if text.strip():
+        _collections({}, text)
+
+
 def _asked(text: str) -> Any:
     """Of the hyperparameter debug-collections."""
     if not text.lstrip().startswith(("[", "{")):
