@@ -10,7 +10,7 @@ PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
         test-unit test-contract-training test-kill test-cuda-images \
-        bench bench-images bench-train bench-serve \
+        bench bench-images bench-train bench-serve bench-debug \
         fuzz-serving soak-serving test-contract-serving
 
 help: ## list the targets
@@ -59,7 +59,7 @@ fuzz-serving: setup ## 20,000 requests of all kinds to `serve`, about 15 minutes
 soak-serving: setup ## half an hour of `serve` at 70% of its peak
 	BYOC_SOAK_SECONDS=1800 $(PYTEST) -s tests/contract/test_soak.py
 
-bench: bench-images bench-train bench-serve ## every benchmark
+bench: bench-images bench-train bench-serve bench-debug ## every benchmark
 
 bench-images: setup images ## image sizes by package, and cold starts
 	$(VENV)/bin/python -m byoc.bench.images
@@ -73,6 +73,9 @@ bench-serve: setup engine ## serving under load against the stock stack (DATA=�
 	docker/programs.sh wrk
 	docker/images.sh serving
 	$(VENV)/bin/python -m byoc.bench.serving $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
+bench-debug: setup ## what debugging costs: steps, sampler, disk (DATA=… MODEL=a pretrained encoder ARGS=--short …)
+	$(VENV)/bin/python -m byoc.bench.debug $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 lint: setup ## ruff, mypy, shellcheck
 	$(VENV)/bin/ruff check .

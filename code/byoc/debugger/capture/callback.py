@@ -54,7 +54,7 @@ class Debugging(lightning.Callback):
         live: LiveRules | None,
         sampler: Sampler | None,
     ) -> None:
-        self.has_ended = False
+        self.has_ended = self.has_failed = False
         self._micro_batches, self._marks_end = micro_batches, marks_end
         self._tensors, self._phases, self._profile = tensors, phases, profile
         self._facts, self._live, self._sampler = facts, live, sampler
@@ -69,7 +69,7 @@ class Debugging(lightning.Callback):
         """After a fault: says so, once, and lets go of everything."""
         if self.has_ended:
             return
-        self.has_ended = True
+        self.has_ended = self.has_failed = True
         said = " ".join(str(error).split()) or type(error).__name__
         if not isinstance(error, OSError):
             said = f"{type(error).__name__}: {said}"
