@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from byoc import contract
 from byoc.corpus import write_corpus
 from byoc.debugger import names
-from byoc.training.config import TrainingConfig
+from byoc.training.config import TrainingConfig, as_hyperparameters
 from debugged_training import CONFIG, Seen, run, run_and_see
 
 STEPS = 9  # an epoch of 540 rows
@@ -126,6 +129,37 @@ def test_bf16(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     activations = found.tensor_names(collection=names.ACTIVATIONS)
     assert len(activations) == 4
     assert all(np.isfinite(reduction(found, name, 0, "mean")) for name in activations)
+
+
+def test_two_processes_write_once_the_gradient_of_both(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = debugging(epochs=1, debug_rules="none")
+    seen = run_and_see(config, monkeypatch)
+    root = tmp_path_factory.mktemp("two")
+    write_corpus(root / "input" / "data", size=600)
+    (root / "input" / "config").mkdir()
+    settings = as_hyperparameters(replace(config, processes_per_host=2))
+    (root / "input" / "config" / "hyperparameters.json").write_text(json.dumps(settings))
+    subprocess.run(
+        [sys.executable, "-m", "byoc.training.main"],
+        env={**os.environ, contract.BASE_DIR_VARIABLE: str(root)},
+        check=True,
+        cwd=root,
+    )
+    found = trial(root)
+    assert found.steps(modes().TRAIN) == [*range(STEPS)]
+    assert found.workers() == ["worker_0"]
+    for step in (0, 1):
+        for name, gradient in seen.gradients[step].items():
+            saved = reduction(found, names.gradient(name), step, "l2")
+            assert saved == pytest.approx(float(gradient.norm()), rel=2e-3, abs=1e-6), name
+    nodes = list((root / "output" / "data" / "debugger").rglob("*.algo-1.json"))
+    assert nodes
+    stamps = [json.loads(line) for path in nodes for line in path.read_text().splitlines()]
+    cores = [s for s in stamps if (s["Name"], s["Dimension"]) == ("cpu0", "CPUUtilization")]
+    gaps = np.diff(sorted(sample["Timestamp"] for sample in cores))
+    assert (gaps > 0.2).all()  # one sampler, not one for each process
 
 
 def test_predictions_labels_and_tokens(tree: Path) -> None:

@@ -59,8 +59,7 @@ def _callback(
         config.debug_collections,
         steps(config.debug_profile_steps),
     )
-    if place.is_first:
-        library.load()  # before all that imports parts of it
+    library.load()  # before all that imports parts of it
     from byoc.debugger.capture.callback import Debugging
     from byoc.debugger.capture.facts import Facts
     from byoc.debugger.capture.phases import PhaseWriter
@@ -124,6 +123,7 @@ def _live(found: Any, tensors: Any, progress: Progress) -> Any:
         found.system,
         found.framework,
         tensors.hook.get_collections,
+        found.tensors,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from byoc.debugger.actions import Actions
 from byoc.debugger.capture.event_file import EventFile, whole
 from byoc.debugger.engine import RuleSet
-from byoc.debugger.events import REDUCTION
+from byoc.debugger.events import REDUCTION, saves
 from byoc.debugger.findings import to_json
 from byoc.debugger.layout import RULES
 from byoc.debugger.run import Run
@@ -59,7 +59,8 @@ def make(text: str, rule_set: Any) -> RuleSet:
 
 
 class LiveRules:
-    """``folder`` gets rules.json; ``profilers``: the folders that hold system/ and framework/."""
+    """``folder`` gets rules.json; ``system`` and ``framework``: the folders that hold these two;
+    ``tensors``: what is saved already."""
 
     def __init__(
         self,
@@ -69,10 +70,16 @@ class LiveRules:
         system: Path,
         framework: Path,
         collections: Callable[[], Mapping[str, Any]],
+        tensors: Path,
     ) -> None:
         self._rules, self._actions, self._path = rules, actions, folder / RULES
         self._system, self._framework = system, framework
         self._collections = collections
+        # A job that goes on: rules that look back are to see what its earlier run has saved; what
+        # fired then was told then.
+        rules.set_collections(collections())
+        for save in saves(tensors):
+            rules.save(save)
         self._profile_at = time.monotonic() + PROFILE_SECONDS
         self._lock = threading.Lock()
         self._over = threading.Event()

@@ -29,5 +29,6 @@ def sample(value: torch.Tensor) -> torch.Tensor:
 
 def percentiles(value: torch.Tensor, percents: tuple[int, ...]) -> list[float]:
     """numpy's, linearly interpolated; nan where any of the values is."""
-    found = np.percentile(sample(value).cpu().numpy(), percents)
+    with np.errstate(all="ignore"):  # of infinities, which fp16 has now and then
+        found = np.percentile(sample(value).cpu().numpy(), percents)
     return [float(number) for number in found]
