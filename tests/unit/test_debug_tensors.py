@@ -105,27 +105,33 @@ def test_accumulation_counts_optimizer_steps_and_sums_their_gradients(
         check(found, seen, step, 1e-4)
 
 
+def check_rounded(found: Any, seen: Seen) -> None:
+    """Of the first step, in 16 bits: exactly the gradients that training has, and about those that
+    fp32 gives."""
+    loss = float(found.tensor(names.LOSS).value(0, mode=modes().TRAIN))
+    assert loss == pytest.approx(seen.losses[0], rel=0.02)
+    for name, gradient in seen.raw[0].items():
+        full = names.gradient(name)
+        assert reduction(found, full, 0, "l2") == pytest.approx(float(gradient.norm()), rel=1e-5)
+        assert reduction(found, full, 0, "max") == float(gradient.max())
+    exact = torch.cat([gradient.flatten() for gradient in seen.gradients[0].values()])
+    saved = [reduction(found, names.gradient(name), 0, "l2") for name in seen.gradients[0]]
+    assert float(np.linalg.norm(saved)) == pytest.approx(float(exact.norm()), rel=0.05)
+
+
 def test_fp16s_scaled_gradients_are_saved_unscaled(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**6)
     plugin = MixedPrecision("16-mixed", "cpu", scaler)
     seen = run_and_see(debugging(epochs=1), monkeypatch, plugin=plugin)
-    assert scaler.get_scale() >= 2.0**12
-    check(trial(tree), seen, 0, 0.05)
+    check_rounded(trial(tree), seen)
 
 
 def test_bf16(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = run_and_see(debugging(epochs=1, precision="bf16"), monkeypatch)
     found = trial(tree)
-    assert float(found.tensor(names.LOSS).value(0, mode=modes().TRAIN)) == pytest.approx(
-        seen.losses[0], rel=0.02
-    )
-    for name, gradient in seen.raw[0].items():
-        # Not those that fp32 would give, but exactly those that training has.
-        full = names.gradient(name)
-        assert reduction(found, full, 0, "l2") == pytest.approx(float(gradient.norm()), rel=1e-5)
-        assert reduction(found, full, 0, "max") == float(gradient.max())
+    check_rounded(found, seen)
     activations = found.tensor_names(collection=names.ACTIVATIONS)
     assert len(activations) == 4
     assert all(np.isfinite(reduction(found, name, 0, "mean")) for name in activations)
