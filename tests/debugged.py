@@ -112,5 +112,10 @@ def write_with_smdebug(folder: Path, *arguments: str) -> None:
     subprocess.run(
         [sys.executable, str(WRITE), str(folder), *arguments],
         check=True,
-        env={**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"},
+        env={
+            **os.environ,
+            "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python",
+            "SMDEBUG_LOG_LEVEL": "error",
+            "SMDEBUG_TRAINING_END_DELAY_REFRESH": "0",
+        },
     )

@@ -21,10 +21,8 @@ REDUCTIONS = ["min", "max", "mean", "std"]
 
 def main() -> None:
     folder, what = Path(sys.argv[1]), sys.argv[2]
-    if what == "read":
-        read(folder, Path(sys.argv[3]))
-    else:
-        train(folder, reduced=what == "reduced")
+    train(folder, reduced=what == "reduced")
+    read(folder, folder.with_suffix(".npz"))
 
 
 def train(folder: Path, *, reduced: bool) -> None:

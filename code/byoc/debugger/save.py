@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,6 +61,11 @@ class Save:
 
 def reduce(tensor: np.ndarray, of: str, absolute: bool = False) -> float:
     """smdebug's reductions min, max, mean, std, variance, sum, prod, l1 and l2 of a tensor."""
+    if np.size(tensor) == 1:  # losses and percentiles: numpy's way takes ten times as long
+        value = float(np.asarray(tensor).reshape(-1)[0])
+        if of in ("std", "variance"):
+            return 0.0 if math.isfinite(value) else math.nan
+        return abs(value) if absolute or of in ("l1", "l2") else value
     values = np.asarray(tensor, dtype=np.float64)
     if absolute or of == "l1":
         values = np.abs(values)

@@ -119,31 +119,26 @@ class IOBottleneck(ProfilerRule):
         return found
 
     def _by_phases(self, run: Run) -> list[Finding]:
-        loads, seconds = spans(run, "DataLoading")
-        _, steps = spans(run, "Step")
-        if len(steps) <= self.p.first_steps or not len(loads):
+        loads, waits = spans(run, "DataLoading")
+        starts, seconds = spans(run, "Step")
+        if len(starts) <= self.p.first_steps or not len(loads):
             return []
-        order = np.argsort(loads)
-        waited = float(seconds[order][self.p.first_steps :].sum())
-        whole = self._step_time(run)
-        self.evaluated += len(steps) - self.p.first_steps
-        percent = 100 * waited / max(whole, 1e-9)
+        order = np.argsort(starts)
+        starts, ends = starts[order], (starts + seconds)[order]
+        begin = ends[self.p.first_steps - 1] if self.p.first_steps else min(loads.min(), starts[0])
+        waits, loads = waits[loads >= begin], loads[loads >= begin]
+        starts, ends = starts[self.p.first_steps :], ends[self.p.first_steps :]
+        # Loading may lie inside a step's span or before it: it counts once.
+        step = np.maximum(np.searchsorted(starts, loads, side="right") - 1, 0)
+        outside = (loads < starts[step]) | (loads >= ends[step])
+        whole = float((ends - starts).sum() + waits[outside].sum())
+        percent = 100 * float(waits.sum()) / max(whole, 1e-9)
+        self.evaluated += len(starts)
         self.details["percent of step time"] = percent
         if percent <= self.p.threshold:
             return []
         what = f"{percent:.0f}% of the steps' time is spent waiting for the data loader"
         return [self._fire(what, float(loads.max()), percent)]
-
-    def _step_time(self, run: Run) -> float:
-        """Of the steps after the first ones; loading counts whether or not it lies in the span."""
-        starts, seconds = spans(run, "Step")
-        order = np.argsort(starts)[self.p.first_steps :]
-        loads, waits = spans(run, "DataLoading")
-        begins, ends = starts[order], starts[order] + seconds[order]
-        inside = np.searchsorted(begins, loads, side="right") - 1
-        covered = (inside >= 0) & (loads < ends[np.maximum(inside, 0)])
-        outside = waits[~covered & (loads >= begins.min())]
-        return float(seconds[order].sum() + outside.sum())
 
     def _fire(self, what: str, time: float, percent: float) -> Finding:
         advice = (

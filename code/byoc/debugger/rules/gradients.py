@@ -128,10 +128,13 @@ class ExplodingTensor(TensorRule):
 
     def _is_bad(self, save: Save, name: str) -> bool:
         whole = save.whole(name)
-        if whole is not None:
-            if whole.dtype.kind not in "fc":
-                return False
-            values = whole
-        else:
-            values = np.array(list(save.reductions.get(name, {}).values()))
-        return bool(np.isnan(values).any() if self.p.only_nan else not np.isfinite(values).all())
+        if whole is None:
+            bad = math.isnan if self.p.only_nan else _is_not_finite
+            return any(bad(value) for value in save.reductions.get(name, {}).values())
+        if whole.dtype.kind not in "fc":
+            return False
+        return bool(np.isnan(whole).any() if self.p.only_nan else not np.isfinite(whole).all())
+
+
+def _is_not_finite(value: float) -> bool:
+    return not math.isfinite(value)

@@ -23,8 +23,9 @@ class SimilarAcrossRuns(TensorRule):
     when it fires.
 
     Chosen: with numpy's allclose (its own tolerances) at each step that both have saved; whole
-    tensors, or the reductions that both have. All tensors when no collection or pattern is given.
-    ``other_trial`` is the folder with the other job's tensors.
+    tensors, or reductions; one job's whole tensor is not compared with the other's reductions
+    (the std of smdebug's PyTorch hook divides by n - 1, numpy's by n). All tensors when no
+    collection or pattern is given. ``other_trial`` is the folder with the other job's tensors.
     """
 
     needs = "a step that other_trial has too"
@@ -55,7 +56,11 @@ class SimilarAcrossRuns(TensorRule):
         everything = not (self.p.collection_names or self.p.tensor_regex)
         regex = ("",) if everything else self.p.tensor_regex
         other = save_of(self._other, save.step)
-        chosen = [n for n in self.pick(save, self.p.collection_names, regex) if n in other.names()]
+        chosen = [
+            name
+            for name in self.pick(save, self.p.collection_names, regex)
+            if (name in save.tensors) == (name in other.tensors) and name in other.names()
+        ]
         different = [name for name in chosen if not _equal(save, other, name)]
         if not chosen:
             return None
@@ -81,11 +86,8 @@ def _equal(one: Save, other: Save, name: str) -> bool:
         if whole.dtype.kind not in "fciub":
             return bool(np.array_equal(whole, theirs))
         return bool(np.allclose(whole, theirs, equal_nan=True))
-    both = {*one.reductions.get(name, {}), *other.reductions.get(name, {})}
-    mine = [one.reduction(name, *key) for key in both]
-    yours = [other.reduction(name, *key) for key in both]
-    pairs = [(a, b) for a, b in zip(mine, yours, strict=True) if a is not None and b is not None]
-    return all(np.isclose(a, b, equal_nan=True) for a, b in pairs)
+    mine, yours = one.reductions.get(name, {}), other.reductions.get(name, {})
+    return all(np.isclose(mine[key], yours[key], equal_nan=True) for key in mine if key in yours)
 
 
 class StalledTrainingRule(TensorRule):

@@ -17,7 +17,7 @@ from byoc.debugger.findings import Finding
 from byoc.debugger.rules import parameters as p
 from byoc.debugger.rules.base import COLLECTION_NAMES, TensorRule, tensor_regex
 from byoc.debugger.rules.parameters import Parameter
-from byoc.debugger.save import Save
+from byoc.debugger.save import Reductions, Save
 
 WEIGHTS = ("weights",)
 UPDATE = names.update_ratio("")
@@ -251,7 +251,7 @@ class UnchangedTensor(Chosen):
     )
 
     def start(self) -> None:
-        self._seen: dict[str, deque[np.ndarray]] = {}
+        self._seen: dict[str, deque[np.ndarray | Reductions]] = {}
 
     def check(self, save: Save) -> list[Finding] | None:
         if save.mode == ModeKeys.EVAL:
@@ -261,6 +261,7 @@ class UnchangedTensor(Chosen):
         for name in chosen:
             seen = self._seen.setdefault(name, deque(maxlen=self.p.num_steps))
             seen.append(self._value(save, name))
+            # The oldest first: what changes has moved furthest from it.
             if len(seen) == self.p.num_steps and all(self._equal(seen[-1], each) for each in seen):
                 same.append(name)
         if not chosen:
@@ -279,16 +280,28 @@ class UnchangedTensor(Chosen):
             )
         ]
 
-    def _value(self, save: Save, name: str) -> np.ndarray:
+    def _value(self, save: Save, name: str) -> np.ndarray | Reductions:
         whole = save.whole(name)
-        if whole is not None:
-            return np.array(whole)
-        saved = save.reductions.get(name, {})
-        return np.array([saved[key] for key in sorted(saved)])
+        return save.reductions.get(name, {}) if whole is None else np.array(whole)
 
-    def _equal(self, newest: np.ndarray, other: np.ndarray) -> bool:
+    def _equal(self, newest: np.ndarray | Reductions, other: np.ndarray | Reductions) -> bool:
+        if isinstance(newest, dict) or isinstance(other, dict):
+            return (
+                isinstance(newest, dict)
+                and isinstance(other, dict)
+                and newest.keys() == other.keys()
+                and all(self._close(value, other[key]) for key, value in newest.items())
+            )
         if newest.shape != other.shape:
             return False
         if newest.dtype.kind not in "fciub":
             return bool(np.array_equal(newest, other))
         return bool(np.allclose(other, newest, self.p.rtol, self.p.atol, self.p.equal_nan))
+
+    def _close(self, newest: float, other: float) -> bool:
+        """numpy's isclose for two numbers, without its cost."""
+        if math.isnan(newest) and math.isnan(other):
+            return bool(self.p.equal_nan)
+        if math.isinf(newest) or math.isinf(other):
+            return newest == other
+        return bool(abs(other - newest) <= self.p.atol + self.p.rtol * abs(newest))
