@@ -13,7 +13,7 @@ result; it never raises out of here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -234,9 +234,11 @@ def evaluate(
     rules: Iterable[str] | None = None,
     parameter_set: ParameterSet = "recommended",
     parameters: Parameters | None = None,
+    watch: Callable[[Save], None] | None = None,
 ) -> list[RuleResult]:
     """What the rules say of a job's output: a RuleResult for each, in the order given.
 
+    ``watch`` sees each save, too: who wants more of them need not read them again.
     Raises RuleError or ParameterError for rules or parameters that do not exist.
     """
     chosen = RuleSet(rules, parameter_set, parameters, keep=None)
@@ -244,6 +246,8 @@ def evaluate(
         chosen.set_collections(read_collections(run.tensors))
         for save in saves(run.tensors):
             chosen.save(save)
+            if watch is not None:
+                watch(save)
     chosen.profile(run)
     chosen.end()
     return chosen.results()
