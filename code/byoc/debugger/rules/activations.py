@@ -57,7 +57,7 @@ class DeadRelu(NodeRule):
 
     needs = "ReLU outputs, whole or with max,"
     parameters = (
-        tensor_regex(".*relu_output", r"(?i).*relu\w*_output(_\d+)?$"),
+        tensor_regex(".*relu_output", r"(?i).*relu[\w.]*_output(_\d+)?$"),
         _INACTIVITY,
         _LAYER,
     )
@@ -99,7 +99,7 @@ class SaturatedActivation(NodeRule):
         COLLECTION_NAMES,
         tensor_regex(
             ".*tanh_input,.*sigmoid_input",
-            r"(?i).*(tanh|sigmoid)\w*_input(_\d+)?$,.*pooler\.activation_input(_\d+)?$",
+            r"(?i).*(tanh|sigmoid)[\w.]*_input(_\d+)?$,.*pooler\.activation_input(_\d+)?$",
         ),
         Parameter("threshold_tanh", p.bounds, (-9.4999, 9.4999), text="inputs of tanh"),
         Parameter("threshold_sigmoid", p.bounds, (-23.0, 16.99999), text="inputs of sigmoid"),

@@ -226,6 +226,13 @@ class TensorVariance(Chosen):
         return self.p.min_threshold is not None and variance < self.p.min_threshold
 
 
+TRAINED = (
+    r"^(?!.*(gradient/|percentile/|update_ratio/))"
+    r"(?!base_model\.model\.(?!.*(lora_|modules_to_save))).*weight$"
+)
+"""Weights, of peft's models those that it trains."""
+
+
 class UnchangedTensor(Chosen):
     """Fires when a tensor has been the same in the last ``num_steps`` saves.
 
@@ -243,7 +250,7 @@ class UnchangedTensor(Chosen):
     needs = "the chosen tensors, whole or as reductions,"
     parameters = (
         COLLECTION_NAMES,
-        tensor_regex(None, r"^(?!.*(gradient/|percentile/|update_ratio/)).*weight$"),
+        tensor_regex(None, TRAINED),
         Parameter("num_steps", p.count(2), 3, 5, "saves that are compared"),
         Parameter("rtol", p.number(0), 1e-5, 0.0, "relative tolerance"),
         Parameter("atol", p.number(0), 1e-8, 0.0, "absolute tolerance"),
