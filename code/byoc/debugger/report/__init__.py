@@ -1,0 +1,1 @@
+"""The report of a debugged job: report.json by pure functions, and report.html from it."""

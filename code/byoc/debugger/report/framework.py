@@ -1,0 +1,77 @@
+"""Section 3: time by phase, and the operators that take the most of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from byoc.debugger.report.clock import Clock
+from byoc.debugger.report.job import PARTS
+from byoc.debugger.report.numbers import share, statistics
+from byoc.debugger.run import Operator, Phases, Run
+
+STEP = "Step"
+WITHIN_STEP = ("DataLoading", "Forward", "Backward", "Optimizer")
+TOP = 12
+
+
+def framework_section(run: Run, clock: Clock) -> dict[str, Any]:
+    return {
+        "phases": _phases(run.phases, clock),
+        "operators": {
+            "cpu": _top(run.operators, "cpu"),
+            "gpu": _top(run.operators, "gpu"),
+        },
+    }
+
+
+def phase_seconds(phases: Phases | None, name: str) -> float:
+    """Per node, summed over its spans."""
+    if phases is None or not len(phases.names):
+        return 0.0
+    nodes = max(1, len(np.unique(phases.nodes)))
+    return float(phases.seconds[phases.names == name].sum()) / nodes
+
+
+def _phases(phases: Phases | None, clock: Clock) -> list[dict[str, Any]]:
+    """The longest first; within a step's time what of it none of its parts covers as ``Other``."""
+    if phases is None or not len(phases.names):
+        return []
+    found = []
+    for name in map(str, np.unique(phases.names)):
+        if name in (STEP, *PARTS[1:2]):
+            continue
+        spans = phases.seconds[phases.names == name]
+        found.append(
+            {
+                "name": name,
+                "within": STEP if name in WITHIN_STEP else None,
+                "seconds": phase_seconds(phases, name),
+                "count": len(spans),
+                "p50": statistics(spans)["p50"],
+                "max": statistics(spans)["max"],
+            }
+        )
+    rest = phase_seconds(phases, STEP) - sum(phase_seconds(phases, name) for name in WITHIN_STEP)
+    if phase_seconds(phases, STEP) and rest > 0:
+        found.append({"name": "Other", "within": STEP, "seconds": rest, "count": None})
+    for phase in found:
+        phase["share"] = share(phase["seconds"], clock.seconds)
+    return sorted(found, key=lambda phase: -float(phase["seconds"]))
+
+
+def _top(operators: list[Operator], device: str) -> list[dict[str, Any]]:
+    chosen = [operator for operator in operators if operator.device == device]
+    whole = sum(operator.total_us for operator in chosen)
+    chosen.sort(key=lambda operator: -operator.total_us)
+    return [
+        {
+            "name": operator.name,
+            "seconds": operator.total_us / 1e6,
+            "calls": operator.calls,
+            "share": share(operator.total_us, whole),
+        }
+        for operator in chosen[:TOP]
+        if operator.total_us > 0
+    ]

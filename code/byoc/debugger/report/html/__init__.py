@@ -1,0 +1,1 @@
+"""report.html from report.json's content: elements, plots, sections, the page."""

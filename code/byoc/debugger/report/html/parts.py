@@ -1,0 +1,126 @@
+"""What sections are made of: headings, tables, notes, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from byoc.debugger.report.html.element import Child, Html, tag
+from byoc.debugger.report.html.text import duration, number
+
+STATUS = {"fired": "Fired", "quiet": "Quiet", "not evaluated": "Not evaluated"}
+_CLASSES = {"fired": "fired", "quiet": "quiet", "not evaluated": "unknown"}
+
+
+def section(place: int, name: str, title: str, *content: Child) -> Html:
+    heading = tag("h2", tag("span", place, class_="number"), title, id=f"{name}-title")
+    return tag("section", heading, content, id=name, aria_labelledby=f"{name}-title")
+
+
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Child]],
+    caption: str | None = None,
+    words: int = 1,
+) -> Html | None:
+    """The first ``words`` columns hold words, the others numbers; scrolls where it is too wide."""
+    body = []
+    for row in rows:
+        first, *others = row
+        cells = [
+            tag("td", cell, class_=None if place < words else "number")
+            for place, cell in enumerate(others, start=1)
+        ]
+        body.append(tag("tr", tag("th", first, scope="row"), cells))
+    if not body:
+        return None
+    head = [
+        tag("th", title, scope="col", class_=None if place < words else "number")
+        for place, title in enumerate(heads)
+    ]
+    content = tag(
+        "table",
+        tag("caption", caption) if caption else None,
+        tag("thead", tag("tr", head)),
+        tag("tbody", body),
+    )
+    # A region that scrolls must be reachable by keyboard.
+    return tag("div", content, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def pairs(given: Mapping[str, Any], caption: str) -> Html | None:
+    """Names and values in as many columns as there is room for."""
+    if not given:
+        return None
+    entries = [
+        tag("div", tag("dt", name), tag("dd", _value(value))) for name, value in given.items()
+    ]
+    return tag("div", tag("h3", caption), tag("dl", entries, class_="pairs"))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(item)}" for name, item in value.items())
+    return number(value, 4) if isinstance(value, float) else str(value if value is not None else "")
+
+
+def notes(found: Sequence[Mapping[str, str]]) -> Html | None:
+    """What a section says in words: the fact, and what to do."""
+    if not found:
+        return None
+    lines = [
+        tag("p", note["what"], " ", tag("span", note["advice"], class_="do")) for note in found
+    ]
+    return tag("div", lines, class_="notes")
+
+
+def badge(status: str) -> Html:
+    return tag("span", STATUS[status], class_=f"badge {_CLASSES[status]}")
+
+
+def findings(rule: Mapping[str, Any], most: int = 5) -> Html | None:
+    """Of one rule: what it found, what that means, where."""
+    found = rule["findings"]
+    if not found:
+        return None
+    shown = [_finding(finding) for finding in found[:most]]
+    more = rule["fired"] - len(shown)
+    return tag(
+        "article",
+        tag(
+            "h3",
+            tag("a", rule["rule"], href=f"#rule-{rule['rule']}"),
+            tag("span", f" fired {times(rule['fired'])}", class_="muted"),
+        ),
+        tag("p", advice_of(rule), class_="advice"),
+        tag("ul", shown),
+        tag("p", f"and {number(more)} more", class_="muted") if more > 0 else None,
+        class_="finding",
+    )
+
+
+def advice_of(rule: Mapping[str, Any]) -> str:
+    found = rule["findings"]
+    return str((found[0]["advice"] if found else "") or rule["do"])
+
+
+def times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{number(count)} times")
+
+
+def _finding(finding: Mapping[str, Any]) -> Html:
+    where = []
+    if finding["step"] is not None:
+        mode = f" {str(finding['mode']).lower()}" if finding["mode"] else ""
+        where.append(f"at{mode} step {number(finding['step'])}")
+    if finding.get("seconds") is not None:
+        where.append(f"{duration(finding['seconds'])} after the start")
+    return tag(
+        "li",
+        finding["what"],
+        tag("span", " (", ", ".join(where), ")", class_="muted") if where else None,
+    )

@@ -1,0 +1,95 @@
+"""What the report wants of the saved tensors, as columns over the steps, in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byoc.debugger import events, names
+from byoc.debugger.run import Run
+from byoc.debugger.save import Save
+
+PAD = 0
+"""BERT's, DistilBERT's and most encoders' padding token, where the job does not tell another."""
+
+GRADIENT = names.gradient("")
+LOSS, PADDING, L2, ABS_MEAN = "loss", "padding", "l2", "abs_mean"
+
+
+@dataclass
+class Column:
+    """One number over the saved steps of a mode."""
+
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Both [n], in the order of the steps."""
+        steps = np.asarray(self.steps, dtype=np.float64)
+        order = np.argsort(steps, kind="stable")
+        return steps[order], np.asarray(self.values, dtype=np.float64)[order]
+
+
+@dataclass
+class Tensors:
+    """``columns`` by (kind, mode, name): kind is one of LOSS, PADDING, L2 and ABS_MEAN, the name
+    that of the gradient's parameter."""
+
+    columns: dict[tuple[str, str, str], Column] = field(default_factory=dict)
+    saves: int = 0
+
+    def of(self, kind: str, *modes: str) -> dict[str, Column]:
+        """By name; of several modes the first that has any."""
+        for mode in modes:
+            found = {
+                key[2]: column for key, column in self.columns.items() if key[:2] == (kind, mode)
+            }
+            if found:
+                return found
+        return {}
+
+    def add(self, kind: str, save: Save, name: str, value: float) -> None:
+        key = (kind, save.mode.name, name)
+        column = self.columns.get(key)
+        if column is None:
+            column = self.columns[key] = Column()
+        column.steps.append(save.mode_step)
+        column.values.append(value)
+
+
+def read_tensors(run: Run) -> Tensors:
+    """Of every save the loss, the share of padding, and the size of each gradient."""
+    found = Tensors()
+    if run.tensors is None:
+        return found
+    pad = run.facts.get("pad_token_id")
+    pad = pad if isinstance(pad, int) else PAD
+    for save in events.saves(run.tensors):
+        found.saves += 1
+        _take(save, pad, found)
+    return found
+
+
+def _take(save: Save, pad: int, found: Tensors) -> None:
+    if names.LOSS in save.tensors or names.LOSS in save.reductions:
+        loss = save.scalar(names.LOSS)
+        if loss is not None:
+            found.add(LOSS, save, names.LOSS, loss)
+    ids = save.whole(names.INPUT_IDS) if names.INPUT_IDS in save.tensors else None
+    if ids is not None and ids.size:
+        found.add(PADDING, save, names.INPUT_IDS, float(np.mean(ids == pad)))
+    _take_gradients(save, found)
+
+
+def _take_gradients(save: Save, found: Tensors) -> None:
+    for name, reductions in save.reductions.items():
+        if name.startswith(GRADIENT):
+            for kind, key in ((L2, ("l2", False)), (ABS_MEAN, ("mean", True))):
+                if key in reductions:
+                    found.add(kind, save, name.removeprefix(GRADIENT), reductions[key])
+    for name in save.tensors:
+        norm = save.reduction(name, "l2") if name.startswith(GRADIENT) else None
+        if norm is not None:
+            found.add(L2, save, name.removeprefix(GRADIENT), norm)
