@@ -60,7 +60,7 @@ def heat_map(title: str, heat: dict[str, Any], caption: str) -> Html:
                         "span",
                         words,
                         style=f"left:{100 * place:.2f}%",
-                        class_="first" if place < 0.04 else "last" if place > 0.94 else None,
+                        class_="first" if place < 0.01 else "last" if place > 0.99 else None,
                     )
                     for words, place in ticks
                     if place <= 1.001

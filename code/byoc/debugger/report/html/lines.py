@@ -80,7 +80,15 @@ def marks_of(plot: Plot, curve: dict[str, Any], colour: str) -> list[Html]:
     points = [
         plot.at(x, y) for x, y in zip(curve["x"], curve["mean"], strict=True) if y is not None
     ]
-    marks.append(tag("path", d=path(points), class_="line", style=style, data_name=curve["name"]))
+    marks.append(
+        tag(
+            "path",
+            d=path(points),
+            class_="line thin" if "low" in curve else "line",
+            style=style,
+            data_name=curve["name"],
+        )
+    )
     if len(points) <= _FEW:
         marks.append(dots(points, style))
     return marks

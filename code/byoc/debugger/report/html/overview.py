@@ -15,6 +15,8 @@ from byoc.debugger.report.html.timeline import timeline
 Report = dict[str, Any]
 
 PART_NAMES = {"TrainLoop": "Training loop"}
+_PART_COLOURS = {"Initialization": COLOURS[1], "TrainLoop": COLOURS[0], "Finalization": COLOURS[2]}
+_OTHER = "var(--band-a)"
 
 
 def job(report: Report) -> list[Html | None]:
@@ -33,7 +35,8 @@ def job(report: Report) -> list[Html | None]:
             class_="tiles",
         ),
         stacked(found["parts"]),
-        fired(report, "job", "rules"),
+        headlines(report),
+        fired(report, "job"),
         parts.pairs(found["metrics"], "Metrics"),
         parts.pairs(found["facts"], "What ran"),
         parts.pairs(found["hyperparameters"], "Hyperparameters"),
@@ -57,17 +60,16 @@ def stacked(found: list[dict[str, Any]]) -> Html | None:
     if not found:
         return None
     bar = [
-        tag("i", style=f"flex:{part['share'] or 0};--colour:{COLOURS[place]}")
-        for place, part in enumerate(found)
+        tag("i", style=f"flex:{part['share'] or 0};--colour:{_part_colour(part)}") for part in found
     ]
     keys = [
         tag(
             "li",
-            tag("i", class_="key area", style=f"--colour:{COLOURS[place]}"),
+            tag("i", class_="key area", style=f"--colour:{_part_colour(part)}"),
             f"{PART_NAMES.get(part['name'], part['name'])} {duration(part['seconds'])}, "
             f"{percent(part['share'])}",
         )
-        for place, part in enumerate(found)
+        for part in found
     ]
     return tag(
         "figure",
@@ -75,6 +77,27 @@ def stacked(found: list[dict[str, Any]]) -> Html | None:
         tag("ul", keys, class_="legend"),
         class_="plot",
     )
+
+
+def _part_colour(part: dict[str, Any]) -> str:
+    return _PART_COLOURS.get(part["name"], _OTHER)
+
+
+def headlines(report: Report) -> Html | None:
+    """Every rule that fired, in a line that leads to its section."""
+    found = [rule for rule in report["rules"]["results"] if rule["status"] == "fired"]
+    if not found:
+        return None
+    lines = [
+        tag(
+            "li",
+            tag("a", rule["rule"], href=f"#{rule['section']}"),
+            " ",
+            rule["findings"][0]["what"] if rule["findings"] else rule["looks_for"],
+        )
+        for rule in found
+    ]
+    return tag("div", tag("h3", "What the rules found"), tag("ul", lines, class_="headlines"))
 
 
 def fired(report: Report, *sections: str) -> Html | None:
@@ -208,6 +231,7 @@ def rules(report: Report) -> list[Html | None]:
             words=3,
         ),
         _parameters(results),
+        fired(report, "rules"),
     ]
 
 

@@ -40,6 +40,8 @@ class Plot:
     behind: list[Html] = field(default_factory=list)
     legend: list[Key] = field(default_factory=list)
     caption: str = ""
+    x_labels: bool = True
+    x_grid: bool = False
     readable: bool = True
     """Whether values can be read off by pointing: its lines are functions of x."""
 
@@ -63,8 +65,8 @@ class Plot:
                 "div",
                 self._y_labels(),
                 self._drawing(),
-                self._x_labels(),
-                class_="frame",
+                self._x_labels() if self.x_labels else None,
+                class_="frame" if self.x_labels else "frame bare",
                 style=f"--height:{self.height}px",
             ),
             tag("p", self.x_title, class_="axis") if self.x_title else None,
@@ -93,6 +95,9 @@ class Plot:
     def _grid(self) -> Html:
         lines = [self.down(tick) for tick in self.y.ticks(Y_TICKS)]
         path = "".join(f"M0 {y:g}H{UNITS}" for y in lines if 0 <= y <= UNITS)
+        if self.x_grid:
+            across = [self.across(tick) for tick in self.x.ticks(X_TICKS)]
+            path += "".join(f"M{x:g} 0V{UNITS}" for x in across if 0 < x < UNITS)
         return tag("path", d=path, class_="grid")
 
     def _y_labels(self) -> Html:
@@ -109,7 +114,7 @@ class Plot:
         for tick in self.x.ticks(X_TICKS):
             place = self.x.place(tick)
             if -0.001 <= place <= 1.001:
-                edge = "first" if place < 0.04 else "last" if place > 0.94 else None
+                edge = "first" if place < 0.01 else "last" if place > 0.99 else None
                 labels.append(
                     tag("span", self.x.words(tick), style=f"left:{100 * place:.2f}%", class_=edge)
                 )

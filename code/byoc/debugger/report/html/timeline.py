@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from byoc.debugger.report.html.element import Html, tag
-from byoc.debugger.report.html.lines import line_plot
+from byoc.debugger.report.html.lines import line_plot, notes_of
 from byoc.debugger.report.html.plot import UNITS, Key, Plot, legend_of
 from byoc.debugger.report.html.scale import (
     Words,
@@ -23,7 +23,7 @@ _BANDS = {
     "Finalization": "var(--band-a)",
 }
 _WORDS: dict[str, Words] = {"%": percent_words, "B": size_words, "B/s": rate_words}
-_HEIGHT = 110
+_HEIGHT = 72
 
 
 def timeline(report: dict[str, Any]) -> list[Html | None]:
@@ -44,13 +44,22 @@ def timeline(report: dict[str, Any]) -> list[Html | None]:
         )
         if plot is not None:
             plot.behind = bands(plot, found["bands"])
-            plots.append(plot.render("narrow"))
+            # Said once, below them all.
+            plot.caption = ""
+            plot.x_labels, plot.x_grid = False, True
+            plots.append(plot)
     if not plots:
         return []
+    plots[-1].x_labels = True
     return [
         tag("h3", "Timeline"),
         _key(found["bands"]),
-        tag("div", plots, class_="columns"),
+        tag("div", [plot.render() for plot in plots], class_="stack"),
+        tag(
+            "p",
+            notes_of([line for row in found["timeline"] for line in row["lines"]]),
+            class_="caption",
+        ),
     ]
 
 
