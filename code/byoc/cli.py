@@ -14,6 +14,7 @@ import click
 from byoc import __version__
 from byoc.archive import ArchiveError
 from byoc.commands.data import data
+from byoc.commands.debug import debug
 from byoc.commands.demo import demo
 from byoc.commands.predict import predict
 from byoc.commands.serve import serve
@@ -28,7 +29,7 @@ def cli() -> None:
     """Bring your own container to Amazon SageMaker: text classification."""
 
 
-for command in (train, serve, predict, transform_, data, demo):
+for command in (train, serve, predict, transform_, data, demo, debug):
     cli.add_command(command)
 
 

@@ -164,7 +164,7 @@ def _write_system(folder: Path, size: Size, random: np.random.Generator) -> None
 
 def _write_phases(folder: Path, size: Size, durations: Any, ends: Any) -> None:
     """smdebug's timeline: job parts, every step and what is in it, four validations."""
-    phases = ("Initialization", "TrainLoop", "Finalization", "Step", "DataLoading", "Forward")
+    phases: tuple[str, ...] = ("Initialization", "TrainLoop", "Finalization", "Step", "DataLoading", "Forward")
     phases += ("Backward", "Optimizer", "Validation", "Checkpoint")
     numbers = {name: place for place, name in enumerate(phases)}
     events: list[dict[str, Any]] = [

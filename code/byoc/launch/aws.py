@@ -8,8 +8,11 @@ from typing import Any
 from byoc.launch.errors import LaunchError
 
 
-def client(service: str) -> Any:
-    """boto3's client for ``service``; raises ``LaunchError`` without region or credentials."""
+def client(service: str, **options: Any) -> Any:
+    """boto3's client for ``service``, with its ``options``.
+
+    Raises ``LaunchError`` without region or credentials.
+    """
     import boto3
     from botocore.exceptions import BotoCoreError
 
@@ -24,7 +27,7 @@ def client(service: str) -> Any:
             raise LaunchError(
                 "no AWS credentials were found: set AWS_PROFILE, or run `aws configure`"
             )
-        return session.client(service)
+        return session.client(service, **options)
     except BotoCoreError as error:
         raise LaunchError(f"AWS cannot be used: {error}") from error
 

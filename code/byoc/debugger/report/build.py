@@ -19,7 +19,7 @@ from byoc.debugger.report.numbers import plain
 from byoc.debugger.report.padding import padding_section
 from byoc.debugger.report.steps import steps_section
 from byoc.debugger.report.system import system_section
-from byoc.debugger.report.tensors import read_tensors
+from byoc.debugger.report.tensors import Tensors, read_tensors
 from byoc.debugger.run import Run
 
 VERSION = 1
@@ -31,11 +31,14 @@ MOST_FINDINGS = 50
 _ORDER = {"fired": 0, "quiet": 1, "not evaluated": 2}
 
 
-def build(run: Run, results: list[RuleResult]) -> dict[str, Any]:
-    """The content of report.json: numbers, strings, lists and dicts only, no NaN."""
+def build(run: Run, results: list[RuleResult], tensors: Tensors | None = None) -> dict[str, Any]:
+    """The content of report.json: numbers, strings, lists and dicts only, no NaN.
+
+    ``tensors``: what was taken from the run's saves already, so that they are read once.
+    """
     clock = clock_of(run)
     devices = devices_of(run)
-    saved = read_tensors(run)
+    saved = read_tensors(run) if tensors is None else tensors
     report = {
         "schema_version": VERSION,
         "made_by": f"byoc {__version__}",

@@ -37,6 +37,7 @@ class Tensors:
     """``columns`` by (kind, mode, name): kind is one of LOSS, PADDING, L2 and ABS_MEAN, the name
     that of the gradient's parameter."""
 
+    pad: int = PAD
     columns: dict[tuple[str, str, str], Column] = field(default_factory=dict)
     saves: int = 0
 
@@ -58,38 +59,40 @@ class Tensors:
         column.steps.append(save.mode_step)
         column.values.append(value)
 
+    def take(self, save: Save) -> None:
+        """Of one save the loss, the share of padding, and the size of each gradient."""
+        self.saves += 1
+        if names.LOSS in save.tensors or names.LOSS in save.reductions:
+            loss = save.scalar(names.LOSS)
+            if loss is not None:
+                self.add(LOSS, save, names.LOSS, loss)
+        ids = save.whole(names.INPUT_IDS) if names.INPUT_IDS in save.tensors else None
+        if ids is not None and ids.size:
+            self.add(PADDING, save, names.INPUT_IDS, float(np.mean(ids == self.pad)))
+        self._take_gradients(save)
+
+    def _take_gradients(self, save: Save) -> None:
+        for name, reductions in save.reductions.items():
+            if name.startswith(GRADIENT):
+                for kind, key in ((L2, ("l2", False)), (ABS_MEAN, ("mean", True))):
+                    if key in reductions:
+                        self.add(kind, save, name.removeprefix(GRADIENT), reductions[key])
+        for name in save.tensors:
+            norm = save.reduction(name, "l2") if name.startswith(GRADIENT) else None
+            if norm is not None:
+                self.add(L2, save, name.removeprefix(GRADIENT), norm)
+
+
+def tensors_of(run: Run) -> Tensors:
+    """Empty; knows the run's padding token."""
+    pad = run.facts.get("pad_token_id")
+    return Tensors(pad if isinstance(pad, int) else PAD)
+
 
 def read_tensors(run: Run) -> Tensors:
-    """Of every save the loss, the share of padding, and the size of each gradient."""
-    found = Tensors()
-    if run.tensors is None:
-        return found
-    pad = run.facts.get("pad_token_id")
-    pad = pad if isinstance(pad, int) else PAD
-    for save in events.saves(run.tensors):
-        found.saves += 1
-        _take(save, pad, found)
+    """Of all of the run's saves."""
+    found = tensors_of(run)
+    if run.tensors is not None:
+        for save in events.saves(run.tensors):
+            found.take(save)
     return found
-
-
-def _take(save: Save, pad: int, found: Tensors) -> None:
-    if names.LOSS in save.tensors or names.LOSS in save.reductions:
-        loss = save.scalar(names.LOSS)
-        if loss is not None:
-            found.add(LOSS, save, names.LOSS, loss)
-    ids = save.whole(names.INPUT_IDS) if names.INPUT_IDS in save.tensors else None
-    if ids is not None and ids.size:
-        found.add(PADDING, save, names.INPUT_IDS, float(np.mean(ids == pad)))
-    _take_gradients(save, found)
-
-
-def _take_gradients(save: Save, found: Tensors) -> None:
-    for name, reductions in save.reductions.items():
-        if name.startswith(GRADIENT):
-            for kind, key in ((L2, ("l2", False)), (ABS_MEAN, ("mean", True))):
-                if key in reductions:
-                    found.add(kind, save, name.removeprefix(GRADIENT), reductions[key])
-    for name in save.tensors:
-        norm = save.reduction(name, "l2") if name.startswith(GRADIENT) else None
-        if norm is not None:
-            found.add(L2, save, name.removeprefix(GRADIENT), norm)
