@@ -17,6 +17,7 @@ import numpy as np
 
 from byoc.debugger import names
 from byoc.debugger.capture.event_file import EventFile
+from byoc.debugger.capture.phases import BACKWARD, FORWARD, TRAIN_STEP
 from byoc.debugger.layout import (
     DEBUGGER,
     FACTS,
@@ -86,10 +87,13 @@ def make_job(folder: Path, size: Size, seed: int = 0) -> Path:
 def _write_facts(folder: Path, size: Size) -> None:
     facts = {
         "job": "made-up-job",
-        "start": START,
-        "end": START + size.seconds,
+        "started": START,
+        "ended": START + size.seconds,
         "batch_size": 32,
-        "device": "cuda" if size.gpus else "cpu",
+        "device": {"name": "made up", "count": size.gpus, "memory_bytes": 15_000_000_000},
+        "peak_memory_bytes": 4_100_000_000,
+        "real_tokens": 930_000,
+        "computed_tokens": 1_000_000,
         "hyperparameters": {"epochs": "4", "lr": "5e-5", "batch-size": "32"},
     }
     (folder / FACTS).write_text(json.dumps(facts))
@@ -164,8 +168,10 @@ def _write_system(folder: Path, size: Size, random: np.random.Generator) -> None
 
 def _write_phases(folder: Path, size: Size, durations: Any, ends: Any) -> None:
     """smdebug's timeline: job parts, every step and what is in it, four validations."""
-    phases: tuple[str, ...] = ("Initialization", "TrainLoop", "Finalization", "Step", "DataLoading", "Forward")
-    phases += ("Backward", "Optimizer", "Validation", "Checkpoint")
+    phases = (
+        *("Initialization", "TrainLoop", "Finalization", TRAIN_STEP, "Validation", "Checkpoint"),
+        *(name for name, _, _ in _WITHIN),
+    )
     numbers = {name: place for place, name in enumerate(phases)}
     events: list[dict[str, Any]] = [
         {
@@ -193,7 +199,7 @@ def _write_phases(folder: Path, size: Size, durations: Any, ends: Any) -> None:
     add("Finalization", START + 0.98 * whole, 0.02 * whole)
     for step, (seconds, end) in enumerate(zip(durations.tolist(), ends.tolist(), strict=True)):
         start = end - seconds
-        add("Step", start, seconds, step)
+        add(TRAIN_STEP, start, seconds, step)
         for name, share, at in _WITHIN:
             add(name, start + at * seconds, share * seconds, step)
     for epoch in range(1, 5):
@@ -207,8 +213,8 @@ def _write_phases(folder: Path, size: Size, durations: Any, ends: Any) -> None:
 
 _WITHIN = (
     ("DataLoading", 0.06, 0.0),
-    ("Forward", 0.32, 0.06),
-    ("Backward", 0.5, 0.38),
+    (FORWARD, 0.32, 0.06),
+    (BACKWARD, 0.5, 0.38),
     ("Optimizer", 0.09, 0.88),
 )
 

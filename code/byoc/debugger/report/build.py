@@ -55,7 +55,7 @@ def build(run: Run, results: list[RuleResult], tensors: Tensors | None = None) -
         "gpu_memory": gpus.gpu_memory_section(run, devices, clock),
         "curves": curves_section(run, saved),
         "gradients": gradients_section(saved),
-        "padding": padding_section(saved),
+        "padding": padding_section(run, saved),
         "tensors": {"saves": saved.saves},
     }
     return dict(plain(report))

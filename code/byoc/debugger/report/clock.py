@@ -23,7 +23,7 @@ class Clock:
 
 def clock_of(run: Run) -> Clock:
     """From the job's own start and end, else from its phases, else from its metrics."""
-    start, end = run.facts.get("start"), run.facts.get("end")
+    start, end = run.facts.get("started"), run.facts.get("ended")
     starts, ends = [], []
     if run.phases is not None and len(run.phases.starts):
         starts.append(float(run.phases.starts.min()))

@@ -12,6 +12,7 @@ from byoc.debugger.run import Run, Series
 
 GPU = ("gpu", "GPUUtilization")
 GPU_MEMORY = ("gpu", "GPUMemoryUtilization")
+GPU_MEMORY_BYTES = ("gpu", "GPUMemoryUsedBytes")
 CPU = ("cpu", "CPUUtilization")
 IO_WAIT = ("cpu", "I/OWaitPercentage")
 MEMORY = ("memory", "MemoryUsedPercent")

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from byoc.debugger.report.clock import Clock
-from byoc.debugger.report.devices import CPU, GPU, GPU_MEMORY, MEMORY, Devices
+from byoc.debugger.report.devices import (
+    CPU,
+    GPU,
+    GPU_MEMORY,
+    GPU_MEMORY_BYTES,
+    MEMORY,
+    Devices,
+)
 from byoc.debugger.report.numbers import Numbers, curve, statistics
 from byoc.debugger.run import Run
 
@@ -120,18 +127,17 @@ def _batch_notes(section: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def memory_bytes(run: Run, devices: Devices) -> tuple[float | None, float | None]:
-    """(peak, total) of the fullest GPU, where the job told of bytes."""
-    peak = _number(run.facts.get("gpu_memory_peak_bytes"))
-    total = _number(run.facts.get("gpu_memory_total_bytes"))
-    if peak is None:
-        used = [
-            float(np.nanmax(series.values))
-            for (kind, metric), found in devices.by_key.items()
-            if kind == "gpu" and "Memory" in metric and metric.endswith("Bytes")
-            for series in found
-        ]
-        peak = max(used, default=None)
-    return peak, total
+    """(peak, total) of the fullest GPU, where the job told of bytes.
+
+    The peak is what the driver saw, where that was sampled: torch's allocator knows less than that.
+    """
+    device = run.facts.get("device")
+    device = device if isinstance(device, dict) else {}
+    if not device.get("count") and not devices.of(GPU):
+        return None, None
+    used = [float(np.nanmax(series.values)) for series in devices.of(GPU_MEMORY_BYTES)]
+    peak = max(used, default=_number(run.facts.get("peak_memory_bytes")))
+    return peak, _number(device.get("memory_bytes"))
 
 
 def gigabytes(count: float) -> str:

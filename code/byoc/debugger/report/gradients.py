@@ -39,7 +39,7 @@ def layer_of(parameter: str) -> str:
         return f"layer {found[1]}"
     if "embed" in parameter.lower():
         return "embeddings"
-    parts = re.split(r"[._/]", parameter)
+    parts = re.split(r"[./]", parameter)
     named = parts[:-1] or parts
     return named[-1]
 

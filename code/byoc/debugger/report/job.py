@@ -17,7 +17,7 @@ def job_section(run: Run, clock: Clock) -> dict[str, Any]:
     facts = {key: value for key, value in run.facts.items() if key not in _PLACED}
     tables = {key: value for key, value in facts.items() if isinstance(value, dict)}
     return {
-        "name": run.facts.get("job") or run.facts.get("name") or run.folder.resolve().name,
+        "name": run.facts.get("job") or run.folder.resolve().name,
         "start": clock.start or None,
         "end": clock.end or None,
         "seconds": clock.seconds,
@@ -29,7 +29,17 @@ def job_section(run: Run, clock: Clock) -> dict[str, Any]:
     }
 
 
-_PLACED = ("job", "name", "start", "end", "hyperparameters", "metrics")
+_PLACED = {
+    "job",
+    "node",
+    "started",
+    "loop_started",
+    "loop_ended",
+    "ended",
+    "hyperparameters",
+    "metrics",
+}
+"""Facts that have a place of their own; the others are listed."""
 
 
 def _parts(phases: Phases | None, clock: Clock) -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ MEANINGS: dict[str, Meaning] = {
     "SimilarAcrossRuns": Meaning(
         "tensors that differ from those of another run", "See what changed between the runs."
     ),
-    "StalledTraining": Meaning(
+    "StalledTrainingRule": Meaning(
         "a job that has stopped saving", "Look for a deadlock, a full disk, a lost process."
     ),
     "ProfilerReport": Meaning("all profiler rules, in one report", "See the sections below."),

@@ -20,6 +20,9 @@ _KNOWN = {
     ("cpu", "CPUUtilization"): ("CPU utilization", "%"),
     ("gpu", "GPUUtilization"): ("GPU utilization", "%"),
     ("gpu", "GPUMemoryUtilization"): ("GPU memory utilization", "%"),
+    ("gpu", "GPUMemoryUsedBytes"): ("GPU memory used", "B"),
+    ("gpu", "GPUPowerWatts"): ("GPU power", "W"),
+    ("gpu", "GPUTemperatureCelsius"): ("GPU temperature", "°C"),
     ("memory", "MemoryUsedPercent"): ("Memory used", "%"),
     ("cpu", "I/OWaitPercentage"): ("I/O wait", "%"),
     ("i/o", "ReadThroughputInBytesPerSecond"): ("Disk read", "B/s"),
@@ -28,7 +31,7 @@ _KNOWN = {
     ("network", "ReceiveBytesPerSecond"): ("Network received", "B/s"),
     ("network", "TransmitBytesPerSecond"): ("Network sent", "B/s"),
 }
-"""By Type and, for cpu and gpu, Dimension, else Name: as SageMaker writes them."""
+"""By Type and, for cpu and gpu, Dimension, else Name: as SageMaker writes them, and our sampler."""
 
 _UNITS = (
     ("BytesPerSecond", "B/s"),

@@ -88,7 +88,7 @@ def padding(report: Report) -> list[Html | None]:
         ]
     plot = line_plot(
         "Padding in training batches",
-        [found["over_time"]],
+        [found["over_time"]] if found["over_time"] else [],
         x_title=STEP,
         y_words=share_words,
         y_range=(0, 1),
