@@ -10,7 +10,7 @@ PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
         test-unit test-contract-training test-kill test-cuda-images \
-        bench bench-images bench-train bench-serve bench-debug \
+        bench bench-images bench-train bench-serve bench-debug bench-debug-report \
         fuzz-serving soak-serving test-contract-serving
 
 help: ## list the targets
@@ -20,7 +20,7 @@ demo: setup ## the main job: train, serve, predict (WHERE=auto|process|local DAT
 	docker/demo.sh "$(WHERE)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
 
 test: setup ## lint and all tests; what a machine cannot run is skipped, with the reason
-	docker/programs.sh java nginx docker-registry || true
+	docker/programs.sh java nginx docker-registry chromium || true
 	if docker/engine.sh; then docker/images.sh all; fi
 	$(MAKE) lint
 	$(PYTEST) --ignore=tests/cuda_images --durations=25
@@ -59,7 +59,7 @@ fuzz-serving: setup ## 20,000 requests of all kinds to `serve`, about 15 minutes
 soak-serving: setup ## half an hour of `serve` at 70% of its peak
 	BYOC_SOAK_SECONDS=1800 $(PYTEST) -s tests/contract/test_soak.py
 
-bench: bench-images bench-train bench-serve bench-debug ## every benchmark
+bench: bench-images bench-train bench-serve bench-debug bench-debug-report ## every benchmark
 
 bench-images: setup images ## image sizes by package, and cold starts
 	$(VENV)/bin/python -m byoc.bench.images
@@ -76,6 +76,9 @@ bench-serve: setup engine ## serving under load against the stock stack (DATA=�
 
 bench-debug: setup ## what debugging costs: steps, sampler, disk (DATA=… MODEL=a pretrained encoder ARGS=--short …)
 	$(VENV)/bin/python -m byoc.bench.debug $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
+bench-debug-report: setup ## the report of a job with 1,000,000 samples and 10,000 saved steps: seconds, memory
+	$(VENV)/bin/python -m byoc.bench.debug_report $(ARGS)
 
 lint: setup ## ruff, mypy, shellcheck
 	$(VENV)/bin/ruff check .

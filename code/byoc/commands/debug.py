@@ -51,12 +51,12 @@ def report(source: str, output: Path | None, parameter_set: str) -> None:
     DIR is what a job left: its output folder, output.tar.gz's folder, or what SageMaker Debugger
     wrote (debug-output/, profiler-output/).
     """
-    from byoc.debugger.layout import REPORT_HTML, REPORT_JSON
-    from byoc.debugger.report.files import write_report
-
+    folder = output or Path(OUTPUT) / name_of(source)
     with opened(source) as run:
         results, tensors = evaluated(run, parameter_set)
-        folder = output or Path(OUTPUT) / name_of(source)
+        from byoc.debugger.layout import REPORT_HTML, REPORT_JSON
+        from byoc.debugger.report.files import write_report
+
         content = write_report(run, results, folder, tensors)
     for rule in content["rules"]["results"]:
         if rule["status"] == "fired":
@@ -77,14 +77,16 @@ def report(source: str, output: Path | None, parameter_set: str) -> None:
 @set_option
 def compare(first: str, second: str, output: Path | None, parameter_set: str) -> None:
     """Writes compare.html: two jobs side by side. A and B are as for report."""
-    from byoc.debugger.report.build import build
-    from byoc.debugger.report.files import write_whole
-    from byoc.debugger.report.html.compare import render_pair
-
     reports = []
     for source in (first, second):
         with opened(source) as run:
-            reports.append(build(run, *evaluated(run, parameter_set)))
+            found = evaluated(run, parameter_set)
+            from byoc.debugger.report.build import build
+
+            reports.append(build(run, *found))
+    from byoc.debugger.report.files import write_whole
+    from byoc.debugger.report.html.compare import render_pair
+
     folder = output or Path(OUTPUT) / f"{name_of(first)}-{name_of(second)}"
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "compare.html", render_pair(reports[0], reports[1]))

@@ -73,6 +73,7 @@ def stacked(found: list[dict[str, Any]]) -> Html | None:
     ]
     return tag(
         "figure",
+        tag("figcaption", "Time by part"),
         tag("div", bar, class_="stacked", aria_hidden="true"),
         tag("ul", keys, class_="legend"),
         class_="plot",
