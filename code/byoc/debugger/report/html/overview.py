@@ -173,7 +173,8 @@ def phase_bars(phases: list[dict[str, Any]]) -> Html | None:
     return bar_list(
         "Time by phase",
         bars,
-        "Shares of the whole job's time; a step's parts are indented. Mean over nodes.",
+        "Shares of the whole job's time; a step's parts are indented. Mean over nodes, by the "
+        "host's clock.",
     )
 
 
