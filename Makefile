@@ -11,7 +11,7 @@ PYTEST      := $(VENV)/bin/pytest
 .PHONY: help demo test setup engine images lint lock \
         test-unit test-contract-training test-kill test-cuda-images \
         bench bench-images bench-train bench-serve bench-debug bench-debug-report \
-        fuzz-serving soak-serving test-contract-serving
+        fuzz-serving soak-serving test-contract-serving test-debugger
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -73,6 +73,10 @@ bench-serve: setup engine ## serving under load against the stock stack (DATA=�
 	docker/programs.sh wrk
 	docker/images.sh serving
 	$(VENV)/bin/python -m byoc.bench.serving $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
+test-debugger: setup ## rules against real trainings with planted faults, half an hour (DATA=CoLA MODEL=MiniLM OUT=… ARGS=…)
+	$(VENV)/bin/python -m byoc.bench.rule_truth $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") \
+		$(if $(OUT),--out "$(OUT)") $(ARGS)
 
 bench-debug: setup ## what debugging costs: steps, sampler, disk (DATA=… MODEL=a pretrained encoder ARGS=--short …)
 	$(VENV)/bin/python -m byoc.bench.debug $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)

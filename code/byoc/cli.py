@@ -1,6 +1,7 @@
 """`byoc …`: trains, serves and predicts from your machine.
 
-Exit codes: 0 done; 1 failed, with one line on stderr; 2 wrong usage; 130 interrupted.
+Exit codes: 0 done; 1 failed, with one line on stderr; 2 wrong usage; 3 a rule has fired
+(`byoc debug rules`); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from byoc import __version__
 from byoc.archive import ArchiveError
 from byoc.commands.data import data
 from byoc.commands.debug import debug
+from byoc.commands.debug_rules import rules
 from byoc.commands.demo import demo
 from byoc.commands.predict import predict
 from byoc.commands.serve import serve
@@ -29,6 +31,7 @@ def cli() -> None:
     """Bring your own container to Amazon SageMaker: text classification."""
 
 
+debug.add_command(rules)
 for command in (train, serve, predict, transform_, data, demo, debug):
     cli.add_command(command)
 
@@ -46,7 +49,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command line; every failure is one line on stderr and an exit code."""
     try:
-        cli.main(arguments, prog_name="byoc", standalone_mode=False)
+        code = cli.main(arguments, prog_name="byoc", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -61,7 +64,7 @@ def run(arguments: list[str]) -> int:
             raise
         click.echo(f"byoc: AWS: {' '.join(str(error).split())}", err=True)
         return 1
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _is_from_aws(error: Exception) -> bool:

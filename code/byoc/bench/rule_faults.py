@@ -101,11 +101,11 @@ class SlowSteps:
         return result
 
 
-class StackConfig(PretrainedConfig):
+class StackConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     model_type = "stack"
 
 
-class Stack(PreTrainedModel):
+class Stack(PreTrainedModel):  # type: ignore[no-untyped-call]
     """Twelve narrow layers on the mean of the words' vectors; no residual, no normalization.
 
     ``kind``: sigmoid (its gradients vanish), tanh (with weights that saturate it) or relu (with

@@ -97,7 +97,8 @@ def _plant(job: Job, gpus: Any) -> None:
     def model(found: str, config: Any, tokenizer: Any, names: Sequence[str]) -> Any:
         made = make(found, config, tokenizer, names)
         if job.model == "stack":
-            shape = rule_faults.StackConfig(num_labels=len(names))
+            shape: Any = rule_faults.StackConfig()
+            shape.num_labels = len(names)
             return rule_faults.Stack(shape, job.fault, len(tokenizer))
         return rule_faults.weights(job.fault, made)
 

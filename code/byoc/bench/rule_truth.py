@@ -160,13 +160,13 @@ def table(verdicts: Iterable[Verdict]) -> list[str]:
         lines.append(f"| {rule} | {' | '.join(cells)} |")
     lines.append("")
     for parameter_set in SETS:
-        alarmed = [verdict for verdict in healthy if verdict.fired[parameter_set]]
+        loud = [verdict for verdict in healthy if verdict.fired[parameter_set]]
         faults = [verdict for verdict in found if not verdict.job.is_healthy]
         missed = [verdict.job.key for verdict in faults if verdict.missed(parameter_set)]
         lines.append(
             f"{parameter_set}: {len(faults) - len(missed)} of {len(faults)} planted faults found"
             + (f" (not: {', '.join(missed)})" if missed else "")
-            + f"; {len(alarmed)} of {len(healthy)} healthy jobs alarm any rule"
+            + f"; {len(loud)} of {len(healthy)} healthy jobs alarm any rule"
         )
     return lines
 

@@ -9,7 +9,8 @@ from byoc.debugger.rules.gpu import BatchSize, GPUMemoryIncrease, LoadBalancing,
 from byoc.debugger.rules.gradients import ExplodingTensor, VanishingGradient
 from byoc.debugger.rules.initialization import PoorWeightInitialization
 from byoc.debugger.rules.labels import ClassImbalance, Confusion, NLPSequenceRatio
-from byoc.debugger.rules.losses import LossNotDecreasing, Overfit, Overtraining
+from byoc.debugger.rules.losses import LossNotDecreasing
+from byoc.debugger.rules.passes import Overfit, Overtraining
 from byoc.debugger.rules.profiler import ProfilerRule
 from byoc.debugger.rules.report import ProfilerReport
 from byoc.debugger.rules.runs import SimilarAcrossRuns, StalledTrainingRule
