@@ -9,12 +9,13 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from byoc import contract
-from byoc.serving import model_files
+from byoc.serving import log, model_files
 from byoc.serving.faults import ServingFault
 from byoc.serving.settings import default_workers, read_settings
 from byoc.serving.state import State
@@ -26,17 +27,24 @@ LONGEST_FOLDER = 70
 
 def main() -> None:
     """Serves model/ until SIGTERM, and exits."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
     try:
-        _run()
+        _run(stop)
     except ServingFault as fault:
         if fault.details:
-            print(fault.details.rstrip(), file=sys.stderr)
-        print(f"serve: {fault}", file=sys.stderr, flush=True)
+            log.line(fault.details.rstrip())
+        log.say(str(fault))
         sys.exit(1)
     sys.exit(0)
 
 
-def _run() -> None:
+def _run(stop: threading.Event) -> None:
     from byoc import cuda
 
     settings = read_settings()
@@ -54,14 +62,7 @@ def _run() -> None:
         )
     folder = _folder()
     try:
-        supervisor = Supervisor(settings, State(folder))
-
-        def on_signal(_number: int, _frame: FrameType | None) -> None:
-            supervisor.stop.set()
-
-        signal.signal(signal.SIGTERM, on_signal)
-        signal.signal(signal.SIGINT, on_signal)
-        supervisor.run()
+        Supervisor(settings, State(folder), stop).run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

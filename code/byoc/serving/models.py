@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import sys
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from urllib.parse import parse_qs, unquote
 from byoc.serving import health, memory, model_files, model_server, packages
 from byoc.serving.control import Reply, reply
 from byoc.serving.faults import ServingFault
+from byoc.serving.log import say
 from byoc.serving.settings import Settings
 from byoc.serving.state import State
 
@@ -115,11 +115,11 @@ class Models:
         try:
             found = self._start(model)
         except ServingFault as fault:
-            _say(f"model {name}: {fault}{fault.details and chr(10) + fault.details.rstrip()}")
+            say(f"model {name}: {fault}{fault.details and chr(10) + fault.details.rstrip()}")
             found = reply(400, {"error": _without_paths(str(fault), url)})
         if found.status == 200:
             model.is_loaded = True
-            _say(f"model {name} is loaded")
+            say(f"model {name} is loaded")
             return found
         self._end(model)
         with self._lock:
@@ -135,7 +135,7 @@ class Models:
         with self._lock:
             free = memory.available() - self._reserved
             if need > free:
-                _say(f"model {model.name}: needs {_mb(need)}, and {_mb(free)} are free")
+                say(f"model {model.name}: needs {_mb(need)}, and {_mb(free)} are free")
                 return reply(
                     507, {"error": f"the model needs {_mb(need)}, and {_mb(free)} are free"}
                 )
@@ -155,7 +155,7 @@ class Models:
             raise ServingFault(*fault)
         if status == 507 or memory.available() < need - weights:
             return reply(507, {"error": "a worker ran out of memory while it loaded the model"})
-        _say(f"model {model.name}: a worker ended while it loaded the model, without a word")
+        say(f"model {model.name}: a worker ended while it loaded the model, without a word")
         return reply(500, {"error": "a worker ended while it loaded the model"})
 
     def _measure(self, model: Model, weights: int) -> None:
@@ -174,7 +174,7 @@ class Models:
         self._end(model)
         with self._lock:
             del self._models[name]
-        _say(f"model {name} is unloaded")
+        say(f"model {name} is unloaded")
         return reply(200, {"status": "unloaded"})
 
     def _end(self, model: Model) -> None:
@@ -228,7 +228,3 @@ def _not_allowed(methods: str) -> Reply:
 
 def _mb(size: int) -> str:
     return f"{max(0, size) // (1024 * 1024)} MB"
-
-
-def _say(text: str) -> None:
-    print(f"serve: {text}", file=sys.stderr, flush=True)

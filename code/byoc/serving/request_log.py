@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import Any
 
+from byoc.serving import log
 from byoc.serving.metrics import Metrics
 from byoc.serving.state import State
 
@@ -35,9 +36,9 @@ class RequestLog:
             entries = [entry for entry in map(parse, lines) if entry]
             for entry in entries:
                 self._metrics.add(entry | {"path": _counted(entry["path"])})
-            if self._prints and entries:
-                sys.stdout.write("".join(json.dumps(entry) + "\n" for entry in entries))
-                sys.stdout.flush()
+            if self._prints:
+                for entry in entries:
+                    log.line(json.dumps(entry), sys.stdout)
 
 
 def parse(line: bytes) -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import sys
 import threading
 import time
 
@@ -12,6 +11,8 @@ from byoc import contract
 from byoc.serving import health, metrics, model_server, nginx, packages
 from byoc.serving.control import Control, Reply, reply
 from byoc.serving.faults import ServingFault
+from byoc.serving.guard import Guard
+from byoc.serving.log import say
 from byoc.serving.models import Models
 from byoc.serving.processes import Program, adopt_orphans, need, reap_orphans
 from byoc.serving.request_log import RequestLog
@@ -32,8 +33,8 @@ LOADS = 3
 class Supervisor:
     """One `serve`. ``stop`` may be set from a signal handler."""
 
-    def __init__(self, settings: Settings, state: State) -> None:
-        self.stop = threading.Event()
+    def __init__(self, settings: Settings, state: State, stop: threading.Event) -> None:
+        self.stop = stop
         self._settings = settings
         self._state = state
         self._programs: list[Program] = []
@@ -46,6 +47,7 @@ class Supervisor:
         self._workers_since = 0.0
         self._workers_ended = 0
         self._models = Models(settings, state) if settings.is_multi_model else None
+        self._guard = Guard(state.folder)
 
     def run(self) -> None:
         """Serves until ``stop`` is set, then answers what is in flight, and returns.
@@ -61,6 +63,11 @@ class Supervisor:
             self._state.set_ready(False)
             for program in self._all():
                 program.kill_group()
+            self._guard.close()
+
+    def _begun(self, program: Program) -> Program:
+        self._guard.add(program.process.pid)
+        return program
 
     def _all(self) -> list[Program]:
         return [*self._programs, *([self._workers] if self._workers else [])]
@@ -73,7 +80,8 @@ class Supervisor:
         RequestLog(self._state, self._metrics, prints=self._settings.logs_requests)
         Control(self._state, self._answer)
         # The front first: callers get 503 while the model loads, not a refused connection.
-        self._programs.append(Program("nginx", nginx.command(self._settings, self._state)))
+        front = Program("nginx", nginx.command(self._settings, self._state))
+        self._programs.append(self._begun(front))
         launch = model_server.prepare(self._settings, self._state)
         if self._models is None:
             folder, limit = self._state.folder, self._settings.startup_timeout
@@ -88,20 +96,22 @@ class Supervisor:
             None if self._settings.log_level <= 10 else model_server.is_noise,
             str(self._state.folder),
         )
-        self._programs.append(server)
+        self._programs.append(self._begun(server))
 
     def _start_workers(self) -> None:
         """The process that loads the one model and forks its workers; again, where it has died."""
         assert self._launch is not None, "in single-model mode"
         if self._workers is not None:
             self._workers.kill_group()  # its forks, which nobody else would reap
+            self._guard.remove(self._workers.process.pid)
         self._workers_since = time.monotonic()
-        self._workers = Program(
+        program = Program(
             "the process that loads the model",
             self._launch.command,
             self._launch.environment,
             self._launch.descriptors,
         )
+        self._workers = self._begun(program)
 
     def _load(self) -> None:
         """Waits for the first answer of a loaded model."""
@@ -116,7 +126,7 @@ class Supervisor:
         if self._warm:
             self._state.set_ready(True)
             self._last_answer = time.monotonic()
-            _say(f"ready on port {self._settings.port} after {time.monotonic() - begin:.1f} s")
+            say(f"ready on port {self._settings.port} after {time.monotonic() - begin:.1f} s")
 
     def _warm_up(self) -> None:
         while not self._warm and not self.stop.wait(POLL_SECONDS):
@@ -144,7 +154,7 @@ class Supervisor:
             self._check_workers()
             fault = self._state.take_fault()
             if fault:
-                _say(f"a worker could not start again: {fault[0]}")
+                say(f"a worker could not start again: {fault[0]}")
             self._tell_restarts()
             self._set_ready(self._is_alive())
 
@@ -159,13 +169,13 @@ class Supervisor:
     def _tell_restarts(self) -> None:
         count = self._restarts()
         if count > self._told_restarts:
-            _say(f"a worker ended, and another took its place ({count} since the start)")
+            say(f"a worker ended, and another took its place ({count} since the start)")
         self._told_restarts = count
 
     def _set_ready(self, ready: bool) -> None:
         if ready != self._state.ready.exists():
             self._state.set_ready(ready)
-            _say("a worker is alive again" if ready else "no worker is alive")
+            say("a worker is alive again" if ready else "no worker is alive")
 
     def _check_programs(self) -> None:
         reap_orphans(self._all())
@@ -210,11 +220,11 @@ class Supervisor:
     def _drain(self) -> None:
         """No new requests; those in flight are answered, as far as SageMaker's 30 s allow."""
         self._state.set_ready(False)
-        _say("stopping: answering the requests in flight")
+        say("stopping: answering the requests in flight")
         front = self._programs[0]
         front.signal(signal.SIGQUIT)
         if not front.wait(nginx.DRAIN_SECONDS + 1):
-            _say("some requests in flight took too long")
+            say("some requests in flight took too long")
 
 
 def _check_port(port: int) -> None:
@@ -228,7 +238,3 @@ def _check_port(port: int) -> None:
                 f"cannot listen on port {port}: {error.strerror}; "
                 "SAGEMAKER_BIND_TO_PORT chooses another"
             ) from None
-
-
-def _say(text: str) -> None:
-    print(f"serve: {text}", file=sys.stderr, flush=True)

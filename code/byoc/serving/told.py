@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
 import time
 import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from byoc.serving import log
 from byoc.serving.inference import Work
 
 RECEIVED_HEADER = "x-byoc-received"
@@ -53,7 +53,7 @@ def text(headers: Mapping[str, str], body: bytes) -> None:
 
 def _print(entry: dict[str, str]) -> None:
     """ASCII alone: the model server cuts lines at separators that JSON may hold."""
-    print(json.dumps(entry), file=sys.stderr, flush=True)
+    log.line(json.dumps(entry))
 
 
 def is_news(record: logging.LogRecord) -> bool:
