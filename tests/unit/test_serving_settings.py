@@ -14,7 +14,7 @@ from byoc.serving.settings import available_cores, read_settings
 
 def test_defaults() -> None:
     settings = read_settings({})
-    assert (settings.port, settings.timeout, settings.body_limit) == (8080, 60, 6_291_456)
+    assert (settings.port, settings.timeout, settings.body_limit) == (8080, 59, 6_291_456)
     assert settings.workers >= 1
     assert settings.threads >= 1
     assert settings.log_level == logging.INFO
@@ -73,7 +73,7 @@ def test_the_cgroup_limits_the_cores(tmp_path: Path) -> None:
 
 def test_batch_transform_has_more_time_and_no_header() -> None:
     settings = read_settings({"SAGEMAKER_BATCH": "true", "BYOC_CSV_HEADER": "present"})
-    assert settings.timeout == 600
+    assert settings.timeout == 599
     assert settings.rules.is_batch
 
 

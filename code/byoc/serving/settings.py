@@ -19,6 +19,8 @@ DEFAULT_PORT = 8080
 DEFAULT_BODY_LIMIT = 6 * 1024 * 1024
 """Bytes: 6,291,456, the limit of a real-time endpoint."""
 MEGABYTE = 1024 * 1024
+REPLY_SECONDS, BATCH_SECONDS = 59, 599
+"""SageMaker waits a second longer for a reply, in batch transform by default."""
 LARGEST_PAYLOAD = 100
 """MB: what one request, and all that run at a time, may have in batch transform."""
 
@@ -86,7 +88,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         port=variables.PORT.read(environment) or DEFAULT_PORT,
         workers=workers,
         threads=variables.THREADS.read(environment) or max(1, available_cores() // workers),
-        timeout=seconds or (600 if rules.is_batch else 60),
+        timeout=seconds or (BATCH_SECONDS if rules.is_batch else REPLY_SECONDS),
         startup_timeout=variables.STARTUP_TIMEOUT.read(environment) or 600,
         # "Raises it": a smaller value does not take from the documented limit.
         body_limit=max(DEFAULT_BODY_LIMIT, (megabytes or 0) * MEGABYTE),

@@ -117,7 +117,7 @@ THREADS = Number(
 )
 TIMEOUT = Number(
     "SAGEMAKER_MODEL_SERVER_TIMEOUT",
-    "60; in batch transform 600",
+    "59; in batch transform 599",
     "seconds for one invocation; a worker that takes longer is replaced",
     1,
     3600,
