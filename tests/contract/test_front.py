@@ -43,6 +43,9 @@ class ToldWhat(BaseHTTPRequestHandler):
 class ModelServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
+    def handle_error(self, *_arguments: object) -> None:
+        """nginx does not wait for words that it puts its own in place of."""
+
 
 class Front:
     def __init__(self, folder: Path) -> None:
