@@ -40,11 +40,11 @@ test-unit: setup ## the tests that need no Docker
 
 test-contract-training: setup engine ## a row for each clause of the training contract
 	docker/images.sh training
-	$(VENV)/bin/python -m byoc.conformance byoc-training:cpu --training
+	$(VENV)/bin/byoc check byoc-training:cpu --training
 
 test-contract-serving: setup engine ## a row for each clause of the hosting contract
 	docker/images.sh serving
-	$(VENV)/bin/python -m byoc.conformance byoc-serving:cpu --serving
+	$(VENV)/bin/byoc check byoc-serving:cpu --serving
 
 test-kill: setup ## SIGKILL at twenty moments and more of a training job
 	BYOC_LONG=1 $(PYTEST) tests/contract/test_kill.py

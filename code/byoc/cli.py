@@ -14,6 +14,7 @@ import click
 
 from byoc import __version__
 from byoc.archive import ArchiveError
+from byoc.commands.check import check
 from byoc.commands.data import data
 from byoc.commands.debug import debug
 from byoc.commands.debug_rules import rules
@@ -32,7 +33,7 @@ def cli() -> None:
 
 
 debug.add_command(rules)
-for command in (train, serve, predict, transform_, data, demo, debug):
+for command in (train, serve, predict, transform_, data, demo, debug, check):
     cli.add_command(command)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from byoc.conformance.engine import Engine, EngineError
-from byoc.conformance.image import Image, open_image
+from byoc.conformance.given import open_image
+from byoc.conformance.image import Image
 
 TRAINING = "byoc-training:cpu"
 SERVING = "byoc-serving:cpu"

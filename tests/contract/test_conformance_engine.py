@@ -61,7 +61,8 @@ def test_nothing_is_left(training: Image, how: signal.Signals) -> None:
 
 
 def test_ctrl_c_in_the_middle_of_a_check(training: Image) -> None:
-    words = ["-m", "byoc.conformance", training.attributes["RepoTags"][0], "--only", "T01,T02"]
+    program = "from byoc.cli import main; main()"
+    words = ["-c", program, "check", training.given_name, "--only", "T01,T02"]
     with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True) as run:
         end = time.monotonic() + 60
         while not (found := running(run.pid)):
@@ -71,7 +72,7 @@ def test_ctrl_c_in_the_middle_of_a_check(training: Image) -> None:
         run.send_signal(signal.SIGINT)
         assert run.wait(60) == 130
         assert run.stderr is not None
-        assert run.stderr.read().splitlines()[-1] == "conformance: interrupted"
+        assert run.stderr.read().splitlines()[-1] == "byoc: interrupted"
     assert left(found[0].labels[LABEL]) == []
 
 

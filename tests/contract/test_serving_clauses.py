@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from byoc.conformance.__main__ import row
 from byoc.conformance.clauses import Clause, catalogue
 from byoc.conformance.image import Image
 from byoc.conformance.outcome import Outcome, Verdict
+from byoc.conformance.report import row
 from byoc.conformance.runner import check
 
 CLAUSES = [

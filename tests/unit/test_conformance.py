@@ -14,7 +14,6 @@ from typing import Any, cast
 import pytest
 
 from byoc.conformance import owner
-from byoc.conformance.__main__ import row
 from byoc.conformance.clauses import Clause, catalogue
 from byoc.conformance.image import Image
 from byoc.conformance.outcome import (
@@ -26,6 +25,7 @@ from byoc.conformance.outcome import (
     TooSlow,
     Verdict,
 )
+from byoc.conformance.report import row
 from byoc.conformance.runner import check, passed
 from byoc.conformance.training.judging import torn
 from byoc.conformance.tree import odd_members, scatter

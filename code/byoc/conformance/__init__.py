@@ -1,5 +1,6 @@
 """SageMaker's container contract as checks of any image: one function for each clause.
 
-``python -m byoc.conformance IMAGE --training`` runs them; ``byoc.conformance.runner`` is the same
-for programs. Runs where a Docker engine is, never inside an image.
+``byoc check IMAGE`` runs them, and so does ``pytest --pyargs byoc.conformance --image IMAGE``;
+``byoc.conformance.runner`` is the same for programs. Runs where a Docker engine is, never inside
+an image.
 """

@@ -14,7 +14,7 @@ Check = Callable[[Image], str]
 """Returns what was seen; raises ``Failed``, ``NotApplicable`` or ``NotTried``."""
 
 _MODULES = {
-    "image": ("byoc.conformance.contents",),
+    "image": ("byoc.conformance.manifest", "byoc.conformance.contents"),
     "training": (
         "byoc.conformance.training.start",
         "byoc.conformance.training.inputs",

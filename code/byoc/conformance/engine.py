@@ -16,11 +16,13 @@ from typing import Any
 import docker
 import requests
 from docker import errors as docker_errors
+from docker.types import DeviceRequest
 
 from byoc.conformance import owner
 
 LABEL = "byoc.conformance.owner"
 _FOLDER = "byoc-check."
+_REPOSITORY = "byoc-check"
 
 waited: contextvars.ContextVar[float] = contextvars.ContextVar("waited", default=0.0)
 """Seconds that the current clause waited for its turn."""
@@ -33,10 +35,10 @@ class EngineError(Exception):
 class Engine:
     """A connection to Docker for one run of the check; use it as a context manager.
 
-    ``parallel``: at most so many jobs run at a time.
+    ``parallel``: at most so many jobs run at a time; ``gpu``: all containers get the host's GPUs.
     """
 
-    def __init__(self, parallel: int = 2) -> None:
+    def __init__(self, parallel: int = 2, *, gpu: bool = False) -> None:
         try:
             self._client = docker.from_env(timeout=180)
             self._client.ping()
@@ -45,6 +47,7 @@ class Engine:
         self._slots = threading.Semaphore(parallel)
         self._owner = owner.current()
         self._labels = {LABEL: self._owner}
+        self.gpu = gpu
         self._lock = threading.Lock()
         self._made: list[Any] = []
         self._closed = False
@@ -84,6 +87,30 @@ class Engine:
         found: list[dict[str, Any]] = self._client.images.get(image).history()
         return found
 
+    def keeps_manifests(self) -> bool:
+        """Whether it pushes an image as it was built: the containerd image store does.
+
+        The older stores push Docker's schema 2, whatever was built.
+        """
+        status = dict(self._client.info().get("DriverStatus") or [])
+        return "io.containerd.snapshotter" in str(status.get("driver-type"))
+
+    @contextlib.contextmanager
+    def pushed(self, image: str, host: str) -> Iterator[tuple[str, str]]:
+        """The image in the registry at ``host``: its repository and tag there."""
+        repository = f"{host}/{_REPOSITORY}"
+        self._client.images.get(image).tag(repository, self._owner)
+        try:
+            for line in self._client.images.push(
+                repository, self._owner, stream=True, decode=True, auth_config={}
+            ):
+                if "error" in line:
+                    raise EngineError(f"cannot push to {host}: {line['error']}")
+            yield _REPOSITORY, self._owner
+        finally:
+            with contextlib.suppress(docker_errors.APIError):
+                self._client.images.remove(f"{repository}:{self._owner}", noprune=True)
+
     def folder(self, name: str) -> Path:
         """A new folder of this run."""
         return Path(tempfile.mkdtemp(prefix=f"{name}.", dir=self.scratch))
@@ -91,6 +118,8 @@ class Engine:
     def container(self, image: str, **options: Any) -> Any:
         """A container, not started; removed at the end at the latest."""
         labels = self._labels | options.pop("labels", {})
+        if self.gpu:
+            options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
         return self._keep(lambda: self._client.containers.create(image, labels=labels, **options))
 
     def network(self) -> Any:
@@ -146,7 +175,7 @@ class Engine:
 
 
 def sweep(client: Any) -> None:
-    """Removes what runs left that no longer live: containers, networks, folders."""
+    """Removes what runs left that no longer live: containers, networks, names, folders."""
     mine = {"label": LABEL}
     for kind in (
         client.containers.list(all=True, filters=mine),
@@ -156,6 +185,11 @@ def sweep(client: Any) -> None:
             labels = made.attrs.get("Labels") or made.attrs.get("Config", {}).get("Labels") or {}
             if owner.is_gone(labels.get(LABEL, "")):
                 _remove(made)
+    for image in client.images.list(filters={"reference": f"*/{_REPOSITORY}"}):
+        for tag in image.tags:
+            if owner.is_gone(tag.rpartition(":")[2]):
+                with contextlib.suppress(docker_errors.APIError):
+                    client.images.remove(tag, noprune=True)
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
         if owner.is_gone(folder.name.removeprefix(_FOLDER).rpartition(".")[0]):
             shutil.rmtree(folder, ignore_errors=True)

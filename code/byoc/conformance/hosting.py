@@ -27,15 +27,17 @@ class Hosting:
     """Without anything: what can be tried on a stranger's image."""
 
     model: Path | None = None
-    """A folder to mount at /opt/ml/model."""
+    """A folder to mount at /opt/ml/model; without any, an empty one."""
     make_model: str = ""
     """Instead of it: a Python program that, run inside the image, writes one to its argument."""
-    message: Message | None = None
-    """A request that must get 200."""
+    message: Message = Message(b"{}")
+    """A request that must get 200, unless it is a guess."""
+    is_a_guess: bool = False
+    """Nobody said what a good request is: any answer but a 5xx will do."""
     bad: Sequence[tuple[Message, int]] = ()
     """Requests with the status that each must get."""
     lines: Sequence[Message] = ()
-    """Batch transform's: lines of which the second of three is bad, with the form of the reply."""
+    """Batch transform's: lines, of which any may be bad."""
     takes_scripts: bool = False
     """A model may be nothing but code/inference.py (H15): most clauses need its slow answers."""
     largest: int = 6_291_456
@@ -44,8 +46,12 @@ class Hosting:
     """What no reply may hold."""
 
     @property
-    def is_given(self) -> bool:
-        return self.message is not None
+    def has_model(self) -> bool:
+        return self.model is not None or bool(self.make_model)
+
+    def takes(self, status: int) -> bool:
+        """Whether ``message`` may get this status."""
+        return 200 <= status < 500 if self.is_a_guess else status == 200
 
 
 _TINY = """

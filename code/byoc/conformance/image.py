@@ -9,13 +9,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from byoc.conformance import hosting
 from byoc.conformance.engine import Engine, waited
-from byoc.conformance.workload import Workload, embedded
+from byoc.conformance.workload import Workload
 
 T = TypeVar("T")
-
-_TRAINING, _SERVING = "byoc-training", "byoc-serving"
 
 
 @dataclass(frozen=True)
@@ -26,6 +23,8 @@ class Image:
     engine: Engine
     workload: Workload
     attributes: dict[str, Any]
+    given_name: str = ""
+    """As the user wrote it; ``name`` is its id."""
     _memory: dict[str, Future[Any]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -60,20 +59,4 @@ class Image:
 
     def anew(self) -> Image:
         """The same image, with none of its runs remembered."""
-        return Image(self.name, self.engine, self.workload, self.attributes)
-
-
-def open_image(engine: Engine, name: str, workload: Workload | None = None) -> Image:
-    """Raises ``EngineError`` where the engine has no such image.
-
-    Without a workload our own image gets the embedded one, a stranger's an empty one.
-    """
-    attributes = engine.inspect(name)
-    if workload is None:
-        labels = attributes["Config"].get("Labels") or {}
-        title = labels.get("org.opencontainers.image.title")
-        workload = embedded(engine.folder("corpus")) if title == _TRAINING else Workload()
-        if title == _SERVING:
-            workload = Workload(hosting=hosting.ours())
-    # By id: a tag may move to another build while the check runs.
-    return Image(attributes["Id"], engine, workload, attributes)
+        return Image(self.name, self.engine, self.workload, self.attributes, self.given_name)

@@ -107,8 +107,7 @@ class Job:
                 raise
             # Not the engine's fault: its answer to a command that the image does not have.
             image.engine.remove(self.container)
-            said = str(error.explanation or error).rpartition("unable to start container process: ")
-            raise Failed(f"the container cannot start: {said[2]}") from error
+            raise Failed(f"the container cannot start: {cause_of(error)}") from error
 
     def stdout(self) -> str:
         return self._logs(stdout=True, stderr=False)
@@ -169,6 +168,12 @@ class Job:
             took,
             bool(self.container.attrs["State"].get("OOMKilled")),
         )
+
+
+def cause_of(error: APIError) -> str:
+    """Why the engine could not start a container, without what it says of itself."""
+    said = str(error.explanation or error)
+    return said.rpartition("unable to start container process: ")[2].strip()
 
 
 def _mounts(tree: Tree) -> list[Mount]:

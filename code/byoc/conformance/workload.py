@@ -16,7 +16,7 @@ ROWS = 1200
 
 @dataclass(frozen=True)
 class Workload:
-    """Without anything: what can be sent to a stranger's image."""
+    """Without anything: nothing is known of the image."""
 
     channels: Mapping[str, Path] = field(default_factory=dict)
     """Folder by channel name."""
@@ -40,16 +40,16 @@ class Workload:
     stopped_codes: tuple[int, ...] = ()
     """Exit codes that say that a job was stopped; any but 0 and 137 where none are named."""
     has_script_mode: bool = False
-    trains_on_several_hosts: bool = False
+    trains_on_several_hosts: bool | None = None
+    """None: a job on two hosts tells."""
+    is_a_guess: bool = False
+    """Nobody said what the image trains on: ``channels`` are empty folders."""
+    is_a_script: bool = False
+    """What trains is a script that the check brings: the image is judged by how it runs one."""
     model_is_a_base_model: bool = False
     """What lies in model/ after training can be given to another job as the channel model."""
-    hosting: Hosting | None = None
+    hosting: Hosting = field(default_factory=Hosting)
     """What a serving image is tried with."""
-
-    @property
-    def is_given(self) -> bool:
-        """False where nothing is known that the image would train on."""
-        return bool(self.channels)
 
 
 def embedded(folder: Path) -> Workload:

@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from byoc.conformance.clauses import clause
 from byoc.conformance.hosting import Message
 from byoc.conformance.image import Image
-from byoc.conformance.outcome import Findings, NotTried
+from byoc.conformance.outcome import Findings, NotApplicable, NotTried
 from byoc.conformance.serving.server import (
+    expect_taken,
     hosting_of,
     message_of,
     model_of,
     mounted,
+    reached,
     serving,
     shared,
 )
@@ -30,9 +32,11 @@ def tells_its_parameters(image: Image) -> str:
     AWS: Custom Inference Code with Batch Transform
     """
     findings = Findings()
-    hosting_of(image)
     reply = shared(image).ask("GET", "/execution-parameters")
-    found = reply.json() or {}
+    if reply.status == 404:
+        raise NotApplicable("404: it leaves them to each transform job, as it may")
+    answer = reply.json()
+    found = answer if isinstance(answer, dict) else {}
     findings.expect(reply.status == 200, f"{reply.status}: {reply.body[:200]!r}")
     transforms, payload = found.get("MaxConcurrentTransforms"), found.get("MaxPayloadInMB")
     findings.expect(isinstance(transforms, int) and transforms >= 1, f"transforms: {transforms}")
@@ -57,14 +61,14 @@ def a_line_for_each_line(image: Image) -> str:
     findings = Findings()
     messages = hosting_of(image).lines
     if not messages:
-        raise NotTried("no lines given")
+        raise NotTried("no --payload of lines given (text/csv or application/jsonlines)")
     with serving(image, mounted(model_of(image)), environment=_BATCH) as server:
         server.wait_ready()
         for message in messages:
             kind = message.content_type
             lines = message.body.removesuffix(b"\n").split(b"\n")
             whole = server.invoke(message)
-            found = whole.body.split(b"\n")
+            found = whole.body.removesuffix(b"\n").split(b"\n")
             is_even = whole.status == 200 and len(found) == len(lines)
             if not findings.expect(
                 is_even, f"{kind}: {whole.status}, {len(found)} of {len(lines)}"
@@ -74,10 +78,12 @@ def a_line_for_each_line(image: Image) -> str:
                 alone = server.invoke(Message(line + b"\n", kind, message.accept))
                 same = _same(alone.body, found[number])
                 findings.expect(same, f"{kind}, line {number + 1}: {found[number]!r}")
-            findings.note(f"{kind}: {len(lines)} lines, the bad one {found[1]!r}")
-        header = server.invoke(Message(b"text\na dog\n", "text/csv; header=present"))
-        count = len(header.body.split(b"\n"))
-        findings.expect(count == 2, f"a declared header: {count} lines", "a header is a record")
+            middle = found[len(found) // 2]
+            findings.note(f"{kind}: {len(lines)} lines, the middle one {middle[:80]!r}")
+        if any(it.content_type == "text/csv" for it in messages):
+            header = server.invoke(Message(b"text\na dog\n", "text/csv; header=present"))
+            count = len(header.body.removesuffix(b"\n").split(b"\n"))
+            findings.expect(count == 2, f"a declared header: {count} lines", "a header is a record")
     return findings.seen()
 
 
@@ -108,9 +114,12 @@ def honours_its_variables(image: Image) -> str:
         with ThreadPoolExecutor(5) as pool:
             replies = list(pool.map(server.invoke, [large] * 5))
         statuses = [it.status or it.fault for it in replies]
-        findings.expect(statuses == [200] * 5, f"five of 20 MB: {statuses}", "five of 20 MB: 200")
+        # What a stranger's model makes of the lines does not matter: that they reach it does.
+        right = all(reached(it) for it in replies)
+        if hosting_of(image).lines:
+            right = all(it.status == 200 for it in replies)
+        findings.expect(right, f"five of 20 MB: {statuses}", f"five of 20 MB: {statuses}")
         found = server.ask("GET", "/execution-parameters").json()
         findings.note(f"told: {found}")
-        after = server.invoke(message).status
-        findings.expect(after == 200, f"afterwards: {after}", "and goes on")
+        expect_taken(findings, image, server.invoke(message), "afterwards")
     return findings.seen()

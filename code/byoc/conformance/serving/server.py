@@ -19,12 +19,18 @@ from docker.types import Mount
 
 from byoc.conformance.hosting import Hosting, Message
 from byoc.conformance.image import Image
-from byoc.conformance.outcome import Failed, NotTried
+from byoc.conformance.job import cause_of
+from byoc.conformance.outcome import Failed, Findings, NotTried
 
 START_SECONDS = 120.0
+GUESS_SECONDS = 45.0
 POLL_SECONDS = 0.1
 REFUSED = "refused"
 """The fault of a request that never reached the container."""
+
+
+class CannotStart(Failed):
+    """There is no program `serve` in the image."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,19 @@ class Server:
         self.container = image.engine.container(
             image.name,
             command=None if command is None else list(command),
-            environment=dict(environment or {}),
+            environment={**image.workload.environment, **(environment or {})},
             mounts=list(mounts),
             **options,
         )
-        self.container.start()
         self._address = ""
+        try:
+            self.container.start()
+        except APIError as error:
+            if error.status_code not in (400, 404):
+                raise
+            # The engine's answer to a command that the image does not have.
+            image.engine.remove(self.container)
+            raise CannotStart(f"the container cannot start: {cause_of(error)}") from error
 
     @property
     def address(self) -> str:
@@ -170,25 +183,58 @@ def serving(image: Image, mounts: Sequence[Mount] = (), **options: Any) -> Itera
 
 
 def hosting_of(image: Image) -> Hosting:
-    """Raises ``NotTried`` where nothing is known that the image would serve."""
+    """Raises ``NotTried`` where it needs a model to serve, and none was given."""
     found = image.workload.hosting
-    if found is None or not found.is_given:
-        raise NotTried("no model and no request given")
+    if not found.has_model:
+        try:
+            _shared(image)
+        except CannotStart as fault:
+            raise NotTried(str(fault)) from fault
+        except Failed as fault:
+            raise NotTried(f"no --model given, and without one: {fault}") from fault
     return found
 
 
 def message_of(image: Image) -> Message:
-    found = hosting_of(image).message
-    assert found is not None, "hosting_of has looked"
-    return found
+    return hosting_of(image).message
+
+
+def expect_taken(findings: Findings, image: Image, reply: Reply, what: str) -> bool:
+    """The workload's message got what it must get."""
+    hosting = image.workload.hosting
+    guess = "`{}` (no --payload given) " if hosting.is_a_guess else ""
+    said = f"{reply.status or reply.fault}: {reply.body[:200]!r}"
+    return findings.expect(
+        hosting.takes(reply.status),
+        f"{what}: {guess}got {said}",
+        f"{what}: {guess}got {reply.status}",
+    )
+
+
+def reached(reply: Reply) -> bool:
+    """Whether the body came to the model, whatever that made of it."""
+    return reply.status not in (0, 413, 502, 503, 504)
 
 
 def model_of(image: Image) -> Path:
     """The folder of the model that the image is tried with."""
-    hosting = hosting_of(image)
+    hosting_of(image)
+    return _model(image)
+
+
+def _model(image: Image) -> Path:
+    hosting = image.workload.hosting
     if hosting.model is not None:
         return hosting.model
+    if not hosting.make_model:
+        return image.once("no model", lambda: _open(image.engine.folder("empty")))
     return image.once("model", lambda: _make_model(image, hosting.make_model))
+
+
+def _open(folder: Path) -> Path:
+    """Readable for containers that run as somebody else."""
+    folder.chmod(0o755)
+    return folder
 
 
 def _make_model(image: Image, program: str) -> Path:
@@ -215,7 +261,7 @@ def mounted(folder: Path) -> list[Mount]:
 def script(image: Image, text: str) -> Path:
     """A model that is nothing but its code/inference.py; ``NotTried`` where none is taken."""
     if not hosting_of(image).takes_scripts:
-        raise NotTried("it is not known to take a model's own code/inference.py")
+        raise NotTried("needs a model that is a script: code/inference.py may not be taken")
     folder = image.engine.folder("script")
     folder.chmod(0o755)
     (folder / "code").mkdir()
@@ -237,9 +283,15 @@ def transform_fn(model, body, content_type, accept):
 def shared(image: Image) -> Server:
     """One server of the image's own model, asked by many clauses; it goes with the check."""
 
+    hosting_of(image)
+    return _shared(image)
+
+
+def _shared(image: Image) -> Server:
     def start() -> Server:
-        server = Server(image, mounted(model_of(image)))
-        server.wait_ready()
+        server = Server(image, mounted(_model(image)))
+        # Without a model it may never be ready: that is no reason to wait for long.
+        server.wait_ready(START_SECONDS if image.workload.hosting.has_model else GUESS_SECONDS)
         return server
 
     return image.once("server", start)

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from byoc.conformance.clauses import clause
 from byoc.conformance.image import Image
 from byoc.conformance.job import Ended, Job, Setting, first_run, lay_out, run
-from byoc.conformance.outcome import Findings, NotTried
+from byoc.conformance.outcome import Failed, Findings, NotApplicable, NotTried
 from byoc.conformance.training.judging import (
     expect_same_metrics,
     expect_success,
     need_data,
+    need_own_training,
 )
+from byoc.conformance.tree import files
 
 HOSTS = ("left-7", "right-3")
 """Not algo-1 and algo-2: nothing may count on those."""
@@ -116,9 +118,12 @@ def several_processes(image: Image) -> str:
     """
     need_data(image)
     work = image.workload
-    if not work.trains_on_several_hosts:
-        raise NotTried("nothing says that this image trains on several hosts")
+    need_own_training(image)
     findings = Findings()
+    if work.trains_on_several_hosts is None:
+        findings.note(_found_together(image))
+    elif not work.trains_on_several_hosts:
+        raise NotApplicable("it does not train on several hosts")
     first = first_run(image)
     if work.several_processes:
         ended = run(image, lay_out(image, work.several_processes))
@@ -132,6 +137,20 @@ def several_processes(image: Image) -> str:
     _death(image, findings)
     findings.note("several GPUs: not tried")
     return findings.seen()
+
+
+def _found_together(image: Image) -> str:
+    """Raises ``NotApplicable`` where each of two hosts trains for itself, or none does."""
+    try:
+        ended = _together(image).ended
+    except Failed as fault:
+        raise NotTried(f"nothing says that it trains on several hosts; on two: {fault}") from fault
+    models = [len(files(it.tree.model)) for it in ended]
+    if all(models):
+        raise NotApplicable("on two hosts each leaves a model of its own: nothing is shared")
+    if any(it.code for it in ended):
+        raise NotApplicable(f"it does not train on several hosts: {ended[0].cause}")
+    return "one of two hosts leaves the model"
 
 
 def _death(image: Image, findings: Findings) -> None:

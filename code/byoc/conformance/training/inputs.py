@@ -17,6 +17,7 @@ from byoc.conformance.training.judging import (
     expect_same_metrics,
     expect_success,
     need_data,
+    need_given_data,
 )
 from byoc.conformance.training.scripts import EXTRA, script_run
 from byoc.conformance.tree import Tree, files, make_fifo, scatter
@@ -49,10 +50,11 @@ def hyperparameters(image: Image) -> str:
     need_data(image)
     findings = Findings()
     _quoted(image, findings)
-    wrong = {**_UNKNOWN, **image.workload.wrong}
-    ended = run(image, lay_out(image, wrong, channels={}))
-    expect_failure(findings, ended, "unknown and unreadable ones", wrong)
-    findings.expect(not files(ended.tree.model), "unknown ones: model/ is not empty")
+    if not image.workload.is_a_script:
+        wrong = {**_UNKNOWN, **image.workload.wrong}
+        ended = run(image, lay_out(image, wrong, channels={}))
+        expect_failure(findings, ended, "unknown and unreadable ones", wrong)
+        findings.expect(not files(ended.tree.model), "unknown ones: model/ is not empty")
     if image.workload.has_script_mode:
         arguments = script_run(image).arguments
         missing = [it for it in EXTRA if f"--{it}" not in arguments]
@@ -85,7 +87,7 @@ def channels(image: Image) -> str:
     inputdataconfig.json but the channel's name as optional.
     AWS: How Amazon SageMaker AI provides training information, inputdataconfig.json
     """
-    need_data(image)
+    need_given_data(image)
     findings = Findings()
     ended = nested_run(image)
     expect_success(findings, ended, "FastFile, read-only, nested folders")
@@ -130,7 +132,7 @@ def pipe_mode(image: Image) -> str:
     reads.
     AWS: How Amazon SageMaker AI provides training information, Pipe mode
     """
-    need_data(image)
+    need_given_data(image)
     findings = Findings()
     tree = lay_out(image, channels={})
     mode = {"TrainingInputMode": "Pipe", "S3DistributionType": "FullyReplicated"}

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from byoc.conformance.image import Image
-from byoc.conformance.job import Ended
-from byoc.conformance.outcome import Findings, NotTried
+from byoc.conformance.job import Ended, first_run
+from byoc.conformance.outcome import Failed, Findings, NotTried
 
 FAILURE_LIMIT = 1024
 """So many characters of output/failure become the job's FailureReason."""
@@ -19,10 +19,38 @@ SAME = 1e-4
 in which several processes' sums are added."""
 
 
+def trains(image: Image) -> bool:
+    """False where nobody said what the image trains on, and an empty channel is not enough."""
+    try:
+        return not image.workload.is_a_guess or first_run(image).code == 0
+    except Failed:
+        return False
+
+
 def need_data(image: Image) -> None:
     """Raises ``NotTried`` where nothing is known that the image would train on."""
-    if not image.workload.is_given:
-        raise NotTried("no channel given: what this image trains on is not known")
+    if trains(image):
+        return
+    try:
+        first = first_run(image)
+    except Failed as fault:
+        raise NotTried(f"no --channel given, and with an empty one: {fault}") from fault
+    raise NotTried(
+        f"no --channel given, and with an empty one: exit {first.code}: {first.cause[:200]}"
+    )
+
+
+def need_given_data(image: Image) -> None:
+    """The same, and where the data are not the image's own to read."""
+    if image.workload.is_a_guess:
+        raise NotTried("no --channel given: what this image trains on is not known")
+    need_own_training(image)
+
+
+def need_own_training(image: Image) -> None:
+    """Raises ``NotTried`` where the check's own script is what trains."""
+    if image.workload.is_a_script:
+        raise NotTried("what trains is the user's script: this is the script's to keep")
 
 
 def expect_success(findings: Findings, ended: Ended, what: str) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from byoc.conformance.clauses import clause
 from byoc.conformance.contents import under_opt_ml
 from byoc.conformance.image import Image
-from byoc.conformance.job import Setting, first_run, lay_out, run
-from byoc.conformance.outcome import Failed, Findings, NotTried
+from byoc.conformance.job import Ended, Setting, first_run, lay_out, run
+from byoc.conformance.outcome import Failed, Findings
 from byoc.conformance.training.judging import (
     expect_same_metrics,
     expect_success,
+    need_data,
+    trains,
 )
-from byoc.conformance.training.stopped import stopped_run
+from byoc.conformance.training.stopped import stopped_run, whole_run
 
 _SHELLS = ("sh", "bash", "dash", "ash")
 
@@ -29,8 +31,9 @@ def trains_with_and_without_a_command(image: Image) -> str:
     findings = Findings()
     _other_command(image, findings)
     first = first_run(image)
-    if not (image.workload.is_given or first.code == 0):
-        raise NotTried(f"no channel given, and without one: exit {first.code}: {first.cause}")
+    if not trains(image):
+        findings.seen()
+        need_data(image)
     expect_success(findings, first, "train")
     bare = run(image, lay_out(image), Setting(None))
     expect_success(findings, bare, "no command")
@@ -68,16 +71,27 @@ def first_process_takes_signals(image: Image) -> str:
         is_shell = len(words) > 1 and words[0].split("/")[-1] in _SHELLS and words[1] == "-c"
         findings.expect(not is_shell, f"{name} is in shell form: {' '.join(words)}")
     findings.note(f"CMD {image.config.get('Cmd')}, ENTRYPOINT {image.config.get('Entrypoint')}")
-    if not image.workload.is_given:
-        findings.note("signals not tried: no channel given")
+    if not trains(image):
+        findings.note("signals not tried: no --channel given")
         return findings.seen()
     stopped = stopped_run(image)
     findings.expect(
         stopped.ended.code != 137,
         f"SIGTERM did not end PID 1 ({stopped.first_process}): it had to be killed",
+    )
+    findings.expect(
+        not _went_on(image, stopped.ended),
+        f"SIGTERM to PID 1 ({stopped.first_process}) was not heard: the job went on to its end",
         f"PID 1 is {stopped.first_process!r}, and SIGTERM ended it",
     )
     return findings.seen()
+
+
+def _went_on(image: Image, ended: Ended) -> bool:
+    """Exit 0 with all that a job prints that was never stopped."""
+    definitions = image.workload.metrics
+    found = ended.metrics(definitions)
+    return ended.code == 0 and bool(found) and found == whole_run(image).metrics(definitions)
 
 
 @clause("T03")
@@ -90,7 +104,7 @@ def nothing_needed_under_opt_ml(image: Image) -> str:
     """
     findings = Findings()
     below = under_opt_ml(image)
-    if image.workload.is_given:
+    if trains(image):
         expect_success(findings, first_run(image), "with /opt/ml mounted over")
         if below:
             findings.note(f"{len(below)} files under /opt/ml are hidden, and not missed")

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from byoc.conformance.image import Image
 from byoc.conformance.job import END_SECONDS, Ended, Job, lay_out, run, started
+from byoc.conformance.outcome import NotTried
+
+SHORTEST_SECONDS = 6.0
+"""A shorter job may have no training in its middle, but a start or an end."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,15 @@ def _kill(image: Image) -> Ended:
 
 def _half(image: Image) -> float:
     """Half of the whole run's time, where no line is known that tells that a job is under way."""
-    return 0.0 if image.workload.under_way else whole_run(image).seconds / 2
+    if image.workload.under_way:
+        return 0.0
+    whole = whole_run(image)
+    if whole.code == 0 and whole.seconds < SHORTEST_SECONDS:
+        raise NotTried(
+            f"a job takes {whole.seconds:.1f} s: too short to be stopped in the middle; "
+            "--hyperparameters can make it longer"
+        )
+    return whole.seconds / 2
 
 
 def under_way(job: Job, seconds: float) -> None:

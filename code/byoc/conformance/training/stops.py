@@ -14,6 +14,7 @@ from byoc.conformance.training.judging import (
     expect_same_metrics,
     expect_success,
     need_data,
+    need_own_training,
     torn,
 )
 from byoc.conformance.training.scripts import script_tree
@@ -60,6 +61,18 @@ def stops_in_order(image: Image) -> str:
     """
     need_data(image)
     findings = Findings()
+    work = image.workload
+    late = not work.is_a_script and _image_stops(image, findings)
+    if work.has_script_mode:
+        late = _script_hears(image, findings) or late
+    seen = findings.seen()
+    if late:
+        raise TooSlow(f"in order, but late (limit {work.stop_seconds:.0f} s, script 1 s)", seen)
+    return seen
+
+
+def _image_stops(image: Image, findings: Findings) -> bool:
+    """SIGTERM while the image itself trains; True where it ended too late."""
     work, stopped = image.workload, stopped_run(image)
     code = stopped.ended.code
     right = code in work.stopped_codes if work.stopped_codes else code not in (0, _KILLED)
@@ -73,13 +86,7 @@ def stops_in_order(image: Image) -> str:
         findings.expect(bool(found), f"{name} is empty", f"{name}: {', '.join(found[:8])}")
         broken = [path.name for path in files(folder) if torn(path)]
         findings.expect(not broken, f"torn in {name}: {', '.join(broken)}")
-    late = stopped.seconds > work.stop_seconds
-    if work.has_script_mode:
-        late = _script_hears(image, findings) or late
-    seen = findings.seen()
-    if late:
-        raise TooSlow(f"in order, but late (limit {work.stop_seconds:.0f} s, script 1 s)", seen)
-    return seen
+    return stopped.seconds > work.stop_seconds
 
 
 def _script_hears(image: Image, findings: Findings) -> bool:
@@ -115,6 +122,7 @@ def checkpoints(image: Image) -> str:
     AWS: Checkpoints in Amazon SageMaker AI
     """
     need_data(image)
+    need_own_training(image)
     findings = Findings()
     killed = killed_run(image)
     kept = [path for path in files(killed.tree.checkpoints) if not _is_partial(path)]
@@ -180,6 +188,7 @@ def spot_restart(image: Image) -> str:
     AWS: Managed Spot Training; Checkpoints in Amazon SageMaker AI
     """
     need_data(image)
+    need_own_training(image)
     findings = Findings()
     stopped, whole = stopped_run(image).ended, whole_run(image)
     expect_success(findings, whole, "never stopped")

@@ -11,7 +11,12 @@ from byoc.conformance.contents import files_of, read_text
 from byoc.conformance.image import Image
 from byoc.conformance.job import Setting, first_run, lay_out, run
 from byoc.conformance.outcome import Findings
-from byoc.conformance.training.judging import expect_failure, expect_success, need_data
+from byoc.conformance.training.judging import (
+    expect_failure,
+    expect_success,
+    need_data,
+    trains,
+)
 
 MODEL_CHANNEL = "model"
 
@@ -75,7 +80,7 @@ def gpu_driver(image: Image) -> str:
 
 def _old_driver(image: Image, findings: Findings) -> None:
     version = next((it for it in files_of(image) if it.endswith("torch/version.py")), None)
-    if version is None or not image.workload.is_given:
+    if version is None or not trains(image) or image.workload.is_a_script:
         findings.note("an old driver: not tried, needs torch in the image and channels")
         return
     folder = image.engine.folder("driver")
