@@ -136,10 +136,13 @@ class Job:
         pattern = re.compile(regex, re.MULTILINE)
         self.until(lambda: bool(pattern.search(self.stdout())), f"a line {regex!r}", seconds)
 
-    def signal(self, name: str) -> None:
-        """To the container's first process; one that has ended already is let be."""
-        with contextlib.suppress(APIError):
+    def signal(self, name: str) -> bool:
+        """To the container's first process; False where that has ended already."""
+        try:
             self.container.kill(name)
+        except APIError:
+            return False
+        return True
 
     def end_or_kill(self, seconds: float) -> Ended:
         """As SageMaker stops a job: waits for the end, and sends SIGKILL when time is up."""

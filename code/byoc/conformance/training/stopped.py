@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from docker.errors import APIError
+
 from byoc.conformance.image import Image
 from byoc.conformance.job import END_SECONDS, Ended, Job, lay_out, run, started
 from byoc.conformance.outcome import NotTried
@@ -41,12 +43,21 @@ def _stop(image: Image) -> Stopped:
     half = _half(image)
     with started(image, lay_out(image, longer=True)) as job:
         under_way(job, half)
-        code, output = job.container.exec_run(["cat", "/proc/1/cmdline"])
-        first = output.decode("utf-8", "replace").replace("\0", " ").strip() if code == 0 else "?"
+        first = _first_process(job)
         start = time.monotonic()
-        job.signal("SIGTERM")
+        if not job.signal("SIGTERM"):
+            raise NotTried(f"the job ended before it could be stopped: {job.wait().cause}")
         ended = job.end_or_kill(120)
         return Stopped(ended, time.monotonic() - start, first)
+
+
+def _first_process(job: Job) -> str:
+    """PID 1's command line; a question mark where it has ended, or the image has no cat."""
+    try:
+        code, output = job.container.exec_run(["cat", "/proc/1/cmdline"])
+    except APIError:
+        return "?"
+    return output.decode("utf-8", "replace").replace("\0", " ").strip() if code == 0 else "?"
 
 
 def _kill(image: Image) -> Ended:
