@@ -9,7 +9,7 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
-        test-unit test-contract-training test-kill test-cuda-images \
+        test-unit test-contract-training test-conformance test-kill test-cuda-images \
         bench bench-images bench-train bench-serve bench-debug bench-debug-report \
         fuzz-serving soak-serving test-contract-serving test-debugger
 
@@ -45,6 +45,10 @@ test-contract-training: setup engine ## a row for each clause of the training co
 test-contract-serving: setup engine ## a row for each clause of the hosting contract
 	docker/images.sh serving
 	$(VENV)/bin/byoc check byoc-serving:cpu --serving
+
+test-conformance: setup engine ## is `byoc check` right? 65 images broken on purpose, three times (an hour and more)
+	docker/programs.sh docker-registry || true
+	BYOC_LONG=1 $(PYTEST) -v tests/contract/test_conformance_matrix.py
 
 test-kill: setup ## SIGKILL at twenty moments and more of a training job
 	BYOC_LONG=1 $(PYTEST) tests/contract/test_kill.py

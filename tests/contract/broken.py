@@ -17,7 +17,9 @@ from byoc.conformance.workload import Workload
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-GOOD = "byoc-small:good"
+REPOSITORY = f"byoc-small-{os.getpid()}"
+"""Of this process alone: another one's tests may run beside it."""
+GOOD = f"{REPOSITORY}:good"
 TRAINING, SERVING = "training", "serving"
 
 
@@ -34,7 +36,7 @@ class Broken:
 
     @property
     def image(self) -> str:
-        return f"byoc-small:{self.part}-{self.name}"
+        return f"{REPOSITORY}:{self.part}-{self.name}"
 
 
 def _training(name: str, clauses: str, *lines: str, breaks: str | None = None) -> Broken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from byoc.conformance import clauses_page
 from byoc.serving import openapi
 from byoc.serving.settings import read_settings
 from byoc.training.config import HYPERPARAMETERS, TrainingConfig, parse_hyperparameters
@@ -24,6 +25,12 @@ def test_every_hyperparameter_is_documented_with_its_default() -> None:
 def test_the_openapi_document_is_that_of_the_program() -> None:
     text = (ROOT / "docs" / "openapi.json").read_text(encoding="utf-8")
     assert text == openapi.text(read_settings({})), "python -m byoc.serving.openapi writes it"
+
+
+def test_the_catalogue_of_clauses_is_that_of_the_checks() -> None:
+    text = (ROOT / "docs" / "clauses.md").read_text(encoding="utf-8")
+    command = "python -m byoc.conformance.clauses_page > docs/clauses.md writes it"
+    assert text == clauses_page.text(), command
 
 
 def test_links_between_pages_lead_somewhere() -> None:

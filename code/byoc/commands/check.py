@@ -13,7 +13,7 @@ from byoc.commands.common import note, say
 from byoc.conformance import parts as roles
 from byoc.conformance.clauses import Clause, catalogue
 from byoc.conformance.engine import Engine, EngineError
-from byoc.conformance.given import Given, open_image, read_hyperparameters
+from byoc.conformance.given import Given, open_image, pairs, read_hyperparameters
 from byoc.conformance.image import Image
 from byoc.conformance.outcome import Outcome, Verdict
 from byoc.conformance.page import to_html
@@ -45,15 +45,12 @@ def _spans(known: set[str]) -> str:
 
 
 def _pairs(
-    _context: click.Context, parameter: click.Parameter, values: Sequence[str]
+    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
 ) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for value in values:
-        name, equals, rest = value.partition("=")
-        if not equals or not name.strip():
-            raise click.BadParameter(f"{value!r} is not of the form {parameter.metavar}")
-        found[name.strip()] = rest
-    return found
+    try:
+        return pairs(values)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _channels(
@@ -130,6 +127,8 @@ def check(
     """
     if content_type and payload is None:
         raise click.UsageError("--content-type goes with --payload")
+    if only and not only - skip:
+        raise click.UsageError("no clause is left to try: --skip names all that --only does")
     files = {json_file: to_json, junit_file: to_junit, html_file: to_html}
     for file in filter(None, files):
         _need_place(file)
@@ -162,7 +161,7 @@ def _check(image: Image, which: str | None, only: set[str], skip: set[str]) -> R
     tried = _parts(image, which)
     wanted = _chosen(tried, only, skip)
     if not wanted:
-        raise click.UsageError("no clause is left to try")
+        raise LaunchError("no clause is left to try: --skip names all there are")
     started, begin = datetime.now().astimezone(), time.monotonic()
     outcomes = run(image, wanted, _tell)
     seconds = time.monotonic() - begin

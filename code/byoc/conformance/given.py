@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -177,6 +177,17 @@ def _unpacked(image: Image, model: Path) -> Path:
     except (OSError, tarfile.TarError) as error:
         raise EngineError(f"{model} is no model.tar.gz: {error}") from error
     return folder
+
+
+def pairs(values: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE, several times; raises ``ValueError``."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"{value!r} is not of the form NAME=VALUE")
+        found[name.strip()] = rest
+    return found
 
 
 def read_hyperparameters(path: Path) -> dict[str, str]:

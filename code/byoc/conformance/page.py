@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from byoc.conformance.clauses_page import FAMILIES
 from byoc.conformance.outcome import Outcome, Verdict
-from byoc.conformance.report import Report
-
-_TITLES = {
-    "I": "Image",
-    "T": "Training",
-    "H": "Hosting",
-    "M": "Multi-model endpoint",
-    "B": "Batch transform",
-}
+from byoc.conformance.report import Report, plain
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --dim: #5c6370; --paper: #fff; --line: #dfe2e6;
@@ -50,7 +43,7 @@ def to_html(report: Report) -> str:
     parts = "; ".join(f"{part} ({why})" for part, why in report.parts.items())
     sections = "".join(
         _section(title, [it for it in report.outcomes if it.id[0] == letter])
-        for letter, title in _TITLES.items()
+        for letter, title in FAMILIES.items()
     )
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -89,9 +82,9 @@ def _row(outcome: Outcome) -> str:
     kind = kind if outcome.verdict in (Verdict.PASS, Verdict.FAIL) else "other"
     texts = [f"<p>{escape(outcome.asked)}</p>"]
     if outcome.cause:
-        texts.append(f"<p><b>Cause:</b> {escape(outcome.cause)}</p>")
+        texts.append(f"<p><b>Cause:</b> {escape(plain(outcome.cause))}</p>")
     if outcome.seen:
-        texts.append(f'<p class="dim">{escape(outcome.seen)}</p>')
+        texts.append(f'<p class="dim">{escape(plain(outcome.seen))}</p>')
     if outcome.verdict is Verdict.FAIL:
         texts.append(f"<p><b>Usual remedy:</b> {escape(outcome.remedy)}</p>")
         texts.append(f"<p>AWS: {escape(outcome.page)}</p>")

@@ -115,16 +115,16 @@ def _add_case(suite: ElementTree.Element, outcome: Outcome) -> None:
     )
     if outcome.verdict is Verdict.FAIL:
         fault = ElementTree.SubElement(
-            case, "failure", {"message": _xml(outcome.cause), "type": "clause"}
+            case, "failure", {"message": plain(outcome.cause), "type": "clause"}
         )
-        fault.text = _xml(f"remedy: {outcome.remedy}\nAWS: {outcome.page}")
+        fault.text = plain(f"remedy: {outcome.remedy}\nAWS: {outcome.page}")
     elif outcome.verdict is not Verdict.PASS:
         message = f"{outcome.verdict}: {outcome.seen}"
-        ElementTree.SubElement(case, "skipped", {"message": _xml(message)})
+        ElementTree.SubElement(case, "skipped", {"message": plain(message)})
     if outcome.seen:
-        ElementTree.SubElement(case, "system-out").text = _xml(outcome.seen)
+        ElementTree.SubElement(case, "system-out").text = plain(outcome.seen)
 
 
-def _xml(text: str) -> str:
+def plain(text: str) -> str:
     """Without what XML 1.0 has no place for: a container's log may hold anything."""
     return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
