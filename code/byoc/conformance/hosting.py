@@ -27,7 +27,7 @@ class Hosting:
     """Without anything: what can be tried on a stranger's image."""
 
     model: Path | None = None
-    """A folder to mount at /opt/ml/model; without any, an empty one."""
+    """A folder to mount at /opt/ml/model; without any, nothing is mounted."""
     make_model: str = ""
     """Instead of it: a Python program that, run inside the image, writes one to its argument."""
     message: Message = Message(b"{}")

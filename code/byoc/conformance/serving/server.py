@@ -216,25 +216,19 @@ def reached(reply: Reply) -> bool:
     return reply.status not in (0, 413, 502, 503, 504)
 
 
-def model_of(image: Image) -> Path:
-    """The folder of the model that the image is tried with."""
+def model_of(image: Image) -> Path | None:
+    """The folder of the model that the image is tried with; None: whatever is in the image."""
     hosting_of(image)
     return _model(image)
 
 
-def _model(image: Image) -> Path:
+def _model(image: Image) -> Path | None:
     hosting = image.workload.hosting
     if hosting.model is not None:
         return hosting.model
     if not hosting.make_model:
-        return image.once("no model", lambda: _open(image.engine.folder("empty")))
+        return None
     return image.once("model", lambda: _make_model(image, hosting.make_model))
-
-
-def _open(folder: Path) -> Path:
-    """Readable for containers that run as somebody else."""
-    folder.chmod(0o755)
-    return folder
 
 
 def _make_model(image: Image, program: str) -> Path:
@@ -253,8 +247,10 @@ def _make_model(image: Image, program: str) -> Path:
     return folder
 
 
-def mounted(folder: Path) -> list[Mount]:
-    """As SageMaker has it: read-only."""
+def mounted(folder: Path | None) -> list[Mount]:
+    """As SageMaker has it: read-only; nothing where there is no model to mount."""
+    if folder is None:
+        return []
     return [Mount("/opt/ml/model", str(folder), type="bind", read_only=True)]
 
 

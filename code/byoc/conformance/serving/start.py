@@ -104,10 +104,11 @@ def a_broken_model_is_told(image: Image) -> str:
     """
     findings = Findings()
     models: list[tuple[str, Path | None]] = [("none", None), ("empty", _empty(image))]
-    if image.workload.hosting.has_model:
+    model = model_of(image) if image.workload.hosting.has_model else None
+    if model is not None:
         ping = shared(image).ping().status
         findings.expect(ping == 200, f"/ping is {ping}", "serves from a read-only mount")
-        models.append(("torn", _torn(image)))
+        models.append(("torn", _torn(image, model)))
     elif _answers_without_a_model(image):
         raise NotApplicable("it answers with 200 without a model: that is in the image")
     for name, folder in models:
@@ -137,9 +138,9 @@ def _empty(image: Image) -> Path:
     return folder
 
 
-def _torn(image: Image) -> Path:
+def _torn(image: Image, model: Path) -> Path:
     folder = image.engine.folder("torn")
-    shutil.copytree(model_of(image), folder, dirs_exist_ok=True)
+    shutil.copytree(model, folder, dirs_exist_ok=True)
     folder.chmod(0o755)
     largest = max(
         (it for it in folder.rglob("*") if it.is_file()), key=lambda it: it.stat().st_size

@@ -25,11 +25,12 @@ from byoc.conformance.tree import Tree, files, make_fifo, scatter
 _CANARY = "byoc-check-canary"
 
 _PLATFORM = {
-    "sagemaker_job_name": _CANARY,
-    "sagemaker_region": "eu-west-1",
+    "sagemaker_job_name": json.dumps(_CANARY),
+    "sagemaker_region": '"eu-west-1"',
     "sagemaker_container_log_level": "20",
     "_tuning_objective_metric": f"{_CANARY}-metric",
 }
+"""As the SDK and the tuner send them: texts quoted by the one, and not by the other."""
 
 _UNKNOWN = {"no-such-hyperparameter": "1", "nor-this-one": "x"}
 
@@ -66,9 +67,9 @@ def hyperparameters(image: Image) -> str:
 
 def _quoted(image: Image, findings: Findings) -> None:
     """The short job again, with quoted values and the platform's names."""
-    given = {**image.workload.hyperparameters, **_PLATFORM}
+    quoted = {name: json.dumps(it) for name, it in image.workload.hyperparameters.items()}
     tree = lay_out(image)
-    tree.write_config("hyperparameters.json", {name: json.dumps(it) for name, it in given.items()})
+    tree.write_config("hyperparameters.json", {**quoted, **_PLATFORM})
     ended = run(image, tree)
     expect_success(findings, ended, "JSON-quoted, with the platform's names")
     expect_same_metrics(findings, image, ended, first_run(image), "JSON-quoted")

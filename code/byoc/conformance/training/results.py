@@ -160,7 +160,9 @@ def metrics(image: Image) -> str:
         raise NotTried("it is not known which metrics this image prints")
     need_data(image)
     findings = Findings()
-    found = first_run(image).metrics(definitions)
+    first = first_run(image)
+    expect_success(findings, first, "train")
+    found = first.metrics(definitions)
     findings.expect(len(definitions) <= MOST_METRICS, f"{len(definitions)} metrics")
     for name, regex in definitions.items():
         findings.expect(len(regex) <= LONGEST_REGEX, f"{name}: {len(regex)} characters")
