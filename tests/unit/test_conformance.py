@@ -100,13 +100,13 @@ def test_a_fault_of_the_check_itself_is_no_fault_of_the_image(image: Image) -> N
     assert "the engine is gone" in outcome.seen
 
 
-def test_what_came_too_late_is_tried_once_more_with_nothing_remembered(image: Image) -> None:
+def test_what_came_too_late_is_tried_again_with_nothing_remembered(image: Image) -> None:
     image.once("run", lambda: 1)
-    late = Tried([TooSlow("late"), "in time"])
+    late = Tried([TooSlow("late"), TooSlow("late"), "in time"])
     outcomes = check(image, [clause("X1", late), clause("X2", Tried(["seen"]))])
     assert [it.verdict for it in outcomes] == [Verdict.PASS, Verdict.PASS]
     assert late.images[0] is image
-    assert late.images[1].once("run", lambda: 2) == 2
+    assert late.images[2].once("run", lambda: 2) == 2
 
 
 def test_ctrl_c_ends_the_engines_containers(image: Image) -> None:
@@ -181,3 +181,11 @@ def test_odd_members(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("file")
     os.mkfifo(tmp_path / "pipe")
     assert odd_members(tmp_path) == ["link (symbolic link)", "pipe (p)"]
+
+
+def test_what_is_always_too_late_fails_in_the_end(image: Image) -> None:
+    late = Tried([TooSlow("late")] * 4)
+    (outcome,) = check(image, [clause("X1", late)])
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.cause.startswith("late (load average ")
+    assert late.does == []

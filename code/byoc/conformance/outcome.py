@@ -36,7 +36,7 @@ class Failed(Exception):  # noqa: N818  (a verdict, as the two below)
 
 
 class TooSlow(Failed):
-    """Right, but late. A busy machine may be to blame: the runner tries once more, alone."""
+    """Right, but late. A busy machine may be to blame: the runner tries again, alone."""
 
 
 class NotApplicable(Exception):  # noqa: N818
