@@ -47,6 +47,20 @@ class NotTried(Exception):  # noqa: N818
     """The check needs what it was not given or what is not here; the message says what."""
 
 
+_LONGEST, _MOST = 400, 8
+"""Characters of one finding, and findings of one clause: an image may say a lot."""
+
+
+def _short(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]} …"
+
+
+def _joined(findings: list[str]) -> str:
+    more = [f"and {len(findings) - _MOST} more"] if len(findings) > _MOST else []
+    return "; ".join([*map(_short, findings[:_MOST]), *more])
+
+
 class Findings:
     """Gathers what a check sees and everything that is wrong, so that one run tells it all."""
 
@@ -67,7 +81,7 @@ class Findings:
 
     def seen(self) -> str:
         """Everything that was seen; raises ``Failed`` where anything is wrong."""
-        seen = "; ".join(self._seen)
+        seen = "; ".join(map(_short, self._seen))
         if self._faults:
-            raise Failed("; ".join(self._faults), seen)
+            raise Failed(_joined(self._faults), seen)
         return seen

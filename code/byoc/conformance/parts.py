@@ -30,6 +30,9 @@ def find(image: Image) -> dict[str, str]:
     for name, part in _PROGRAMS.items():
         if place := _on_path(image, name):
             found[part] = f"the program /{place}"
+    words = [*(image.config.get("Entrypoint") or []), *(image.config.get("Cmd") or [])]
+    for name in re.findall(r"(?<![a-z])(train|serve)(?![a-z])", " ".join(words)):
+        found.setdefault(_PROGRAMS[name], f"its command names {name}")
     if any(it.startswith(_HOSTING_LABELS) for it in image.labels):
         found.setdefault(SERVING, "a label of hosting's")
     if "8080/tcp" in (image.config.get("ExposedPorts") or {}):
@@ -43,5 +46,4 @@ def find(image: Image) -> dict[str, str]:
 def _on_path(image: Image, program: str) -> str:
     folders = (image.variables.get("PATH") or _BIN).split(":")
     names = {posixpath.join(it.strip("/"), program) for it in folders if it}
-    # The working directory counts too: AWS's own examples put it on PATH with ENV only.
     return next((path for path in files_of(image) if path in names), "")

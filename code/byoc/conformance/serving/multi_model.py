@@ -34,8 +34,6 @@ _X = Message(b"x", "text/plain")
 @contextmanager
 def many(image: Image, folder: Path, **options: object) -> Iterator[Server]:
     """A server in multi-model mode, with its models below /models."""
-    if image.labels.get(LABEL) != "true":
-        raise NotApplicable(f"no label {LABEL}=true: it is for one model")
     told = {"SAGEMAKER_MULTI_MODEL": "true"}
     mounts = [Mount("/models", str(folder), type="bind", read_only=True)]
     with serving(image, mounts, environment=told, **options) as server:
@@ -45,6 +43,8 @@ def many(image: Image, folder: Path, **options: object) -> Iterator[Server]:
 
 def _models(image: Image, count: int, ballast: int = 0) -> Path:
     """A folder of models that answer with their folder's name."""
+    if image.labels.get(LABEL) != "true":
+        raise NotApplicable(f"no label {LABEL}=true: it is for one model")
     folder = image.engine.folder("models")
     folder.chmod(0o755)
     for number in range(count):
@@ -137,7 +137,8 @@ def _through_a_limit(image: Image, findings: Findings) -> None:
             held.append(name)
             most = max(most, len(held))
             reply = call(server, "POST", name, "/invoke")
-            findings.expect(reply.body == name.encode(), f"{name} said {reply.body!r}")
+            if not findings.expect(reply.body == name.encode(), f"{name} said {reply.body!r}"):
+                return
         findings.expect(shortages > 0, f"never 507 within {limit}: {most} held at a time")
         findings.note(
             f"{_MANY} models through {limit}: at most {most} at a time, {shortages} x 507"
@@ -195,7 +196,7 @@ def gives_memory_back(image: Image) -> str:
 
 def _memory(server: Server) -> int:
     """MB of all the container's processes; what several share counts once."""
-    text = server.run("sh", "-c", "cat /proc/[0-9]*/smaps_rollup 2>/dev/null")
+    text = server.read("sh", "-c", "cat /proc/[0-9]*/smaps_rollup 2>/dev/null")
     return sum(map(int, re.findall(r"^Pss:\s+(\d+) kB", text, re.MULTILINE))) // 1024
 
 

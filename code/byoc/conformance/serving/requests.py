@@ -16,6 +16,7 @@ from byoc.conformance.serving.server import (
     model_of,
     mounted,
     reached,
+    script,
     serving,
     shared,
 )
@@ -101,8 +102,8 @@ def _said(reply: Reply) -> str:
 def errors_are_short_and_clean(image: Image) -> str:
     """400, 415 and 406 with a short JSON error; no reply tells of the server's insides.
 
-    How: the workload's bad requests, and paths and methods that there are not; each reply is
-    looked through for tracebacks, paths and names of libraries.
+    How: the workload's bad requests, paths and methods that there may not be, and a model's script
+    that raises; each reply is looked through for tracebacks, paths and names of libraries.
     Remedy: catch everything, tell the caller what he did wrong, and the log the rest.
     AWS: Custom Inference Code with Hosting Services: How Your Container Should Respond to
     Inference Requests
@@ -116,10 +117,29 @@ def errors_are_short_and_clean(image: Image) -> str:
         _expect_clean(findings, reply, hosting.forbidden, name)
     for method, path in (("GET", "/"), ("GET", "/models"), ("DELETE", "/ping"), ("PUT", "/%00")):
         reply = server.ask(method, path)
-        findings.expect(400 <= reply.status < 500, f"{method} {path}: {_said(reply)}")
+        findings.expect(200 <= reply.status < 500, f"{method} {path}: {_said(reply)}")
         _expect_clean(findings, reply, hosting.forbidden, f"{method} {path}")
     findings.note(f"{len(hosting.bad) + 4} bad requests")
+    if hosting.takes_scripts:
+        _model_raises(image, findings)
     return findings.seen()
+
+
+_RAISES = """
+def model_fn(folder):
+    return None
+def transform_fn(model, body, content_type, accept):
+    raise RuntimeError("a fault of the model's own")
+"""
+
+
+def _model_raises(image: Image, findings: Findings) -> None:
+    with serving(image, mounted(script(image, _RAISES))) as server:
+        server.wait_ready()
+        reply = server.invoke(image.workload.hosting.message)
+        what = "a model's script that raises"
+        findings.expect(reply.status >= 400, f"{what}: {_said(reply)}", f"{what}: {reply.status}")
+        _expect_clean(findings, reply, image.workload.hosting.forbidden, what)
 
 
 def _expect_clean(findings: Findings, reply: Reply, forbidden: Sequence[str], name: str) -> None:

@@ -24,6 +24,7 @@ from byoc.conformance.outcome import Failed, Findings, NotTried
 
 START_SECONDS = 120.0
 GUESS_SECONDS = 45.0
+READ_SECONDS = 5.0
 POLL_SECONDS = 0.1
 REFUSED = "refused"
 """The fault of a request that never reached the container."""
@@ -169,6 +170,13 @@ class Server:
         """The output of a command inside the container."""
         output: bytes = self.container.exec_run(list(command)).output
         return output.decode("utf-8", "replace")
+
+    def read(self, *command: str) -> str:
+        """The same of a command that always says something: a busy engine may lose the words."""
+        end = time.monotonic() + READ_SECONDS
+        while not (text := self.run(*command)) and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+        return text
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ def serves_with_the_command(image: Image) -> str:
         server.wait_ready()
         reply = server.invoke(message_of(image))
         expect_taken(findings, image, reply, "an invocation")
-        first = server.run("cat", "/proc/1/cmdline").replace("\0", " ").strip()
+        first = server.read("cat", "/proc/1/cmdline").replace("\0", " ").strip()
         server.signal("SIGTERM")
         code = server.wait(35)
         findings.expect(code == 0, f"SIGTERM: exit {code}", f"PID 1 is {first!r}; SIGTERM ends it")
@@ -88,7 +88,7 @@ def listens_where_it_is_told(image: Image) -> str:
 
 def _ports(server: Server) -> set[int]:
     """TCP ports that are listened on, whatever the interface."""
-    text = server.run("cat", "/proc/net/tcp", "/proc/net/tcp6")
+    text = server.read("cat", "/proc/net/tcp", "/proc/net/tcp6")
     return {int(port, 16) for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 0A ", text)}
 
 
