@@ -209,20 +209,6 @@ def test_pictures_need_no_home_that_can_be_written_to() -> None:
     assert "matplotlib" not in done.stderr.lower()
 
 
-def test_matplotlib_is_imported_only_to_draw() -> None:
-    program = (
-        "import sys\n"
-        "from byoc.training.main import prepare_libraries\n"
-        "prepare_libraries()\n"
-        "import byoc.training.fit\n"
-        "print('matplotlib' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["False"]
-
-
 def test_a_stopped_job_has_metrics_and_curves(outcome: Outcome) -> None:
     names = {path.name for path in written(replace(outcome, scored={})).iterdir()}
     assert names == {"metrics.json", "metrics.jsonl", "learning_curves.png"}

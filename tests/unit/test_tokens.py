@@ -145,7 +145,8 @@ def test_a_full_disk_is_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(TrainingFault) as caught:
         tokenize(read_splits(TrainingConfig()), learn_tokenizer(TEXTS), 32, folder)
     assert str(caught.value) == (
-        f"cannot write the tokenized rows to {folder}: No space left on device"
+        f"cannot write the tokenized rows to {folder}: No space left on device; the job needs a "
+        "larger volume (VolumeSizeInGB)"
     )
     assert not list(folder.iterdir())
 

@@ -15,13 +15,17 @@ from byoc.bench.training_data import lay_out
 IMPORTS = "import torch, transformers, pytorch_lightning"
 
 # `train` itself, but that it says when its first step is done, and ends there. Whatever it
-# imports, it imports as ever: the class is patched when the job is prepared, just before training.
+# imports, it imports as ever: the class is patched once it is there.
 FIRST_STEP = """
-import os
-from byoc.training import main, prepare
-ours = prepare.prepare
-def then(*words):
-    found = ours(*words)
+import contextlib, os, sys
+from byoc.training import libraries, main
+ours = libraries.importing
+@contextlib.contextmanager
+def importing():
+    with ours():
+        yield
+    if "byoc.training.progress" not in sys.modules:
+        return
     from byoc.training.progress import Progress
     end = Progress.on_train_batch_end
     def first(*words, **names):
@@ -29,8 +33,7 @@ def then(*words):
         print("first step", flush=True)
         os._exit(0)
     Progress.on_train_batch_end = first
-    return found
-prepare.prepare = then
+libraries.importing = importing
 main.main()
 """
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from byoc import contract
+from byoc.training import libraries
 from byoc.training.config import SCRATCH, TrainingConfig
 from byoc.training.faults import TrainingFault, reason
 
@@ -52,12 +53,12 @@ def tokenizer(found: str, config: TrainingConfig, texts: Iterable[str]) -> Any: 
 
     Raises ``TrainingFault`` where it cannot be read, or is none for training an encoder.
     """
+    with libraries.importing():
+        from transformers import AutoTokenizer
     if found == SCRATCH:
         from byoc.training.scratch import learn_tokenizer
 
         return learn_tokenizer(texts)
-    from transformers import AutoTokenizer
-
     try:
         loaded = AutoTokenizer.from_pretrained(found)
     except Exception as error:  # transformers raises nearly anything for a broken folder

@@ -16,7 +16,7 @@ from pathlib import Path
 from byoc import contract
 from byoc.training import debugging_settings, platform, redact, script
 from byoc.training.config import TrainingConfig, parse_hyperparameters
-from byoc.training.faults import StoppedError, ToldFault, TrainingFault
+from byoc.training.faults import StoppedError, ToldFault, TrainingFault, reason
 from byoc.training.sources import Splits, read_splits
 from byoc.training.stopping import StopRequest
 
@@ -76,7 +76,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 def _train(config: TrainingConfig, splits: Splits, folder: Path, stop: StopRequest) -> None:
     """In this process, or in several of this host and of others."""
-    from byoc.training import torchrun
+    from byoc.training import libraries, torchrun
     from byoc.training.prepare import prepare
 
     hosts = torchrun.hosts()
@@ -88,8 +88,9 @@ def _train(config: TrainingConfig, splits: Splits, folder: Path, stop: StopReque
         where = f"the model is in {contract.model_dir()} of {hosts.first}"
         print(f"trained: {where}{_ended_early()}", flush=True)
         return
-    from byoc.training.fit import train
-    from byoc.training.place import Place
+    with libraries.importing():
+        from byoc.training.fit import train
+        from byoc.training.place import Place
 
     metrics = train(prepared, stop, Place())
     kept = f"the weights of epoch {metrics['epoch']:g}"
@@ -115,7 +116,7 @@ def _check_writable() -> None:
         probe.write_text("probe")
         probe.unlink()
     except OSError as error:
-        raise TrainingFault(f"cannot write to {folder}: {error.strerror}") from error
+        raise TrainingFault(f"cannot write to {folder}: {reason(error)}") from error
 
 
 def prepare_libraries() -> None:
@@ -126,9 +127,7 @@ def prepare_libraries() -> None:
     # step of DistilBERT with short batches takes 12% less time when it comes in large pages.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from byoc import cuda
-    from byoc.training import libraries
 
-    libraries.hide_matplotlib()
     cuda.use_compat()
     fault = cuda.driver_fault()
     if fault:
@@ -150,7 +149,8 @@ def _failed(error: BaseException) -> int:
 
 def cause(error: BaseException) -> str:
     """One line: what is wrong and, where it is known, what to do."""
-    if isinstance(error, KeyboardInterrupt):
+    # Lightning makes exit(1) of Ctrl-C.
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, SystemExit):
         return f"something called exit({error.code!r}) during training"
@@ -161,6 +161,11 @@ def cause(error: BaseException) -> str:
         return (
             "out of memory: lower batch-size, raise gradient-accumulation-steps, or take a larger "
             f"instance ({text[:300] or type(error).__name__})"
+        )
+    if "DataLoader worker" in text:
+        return (
+            "a loader process was killed: lower num-workers (0 needs none), or give the container "
+            f"more memory and shared memory ({text[:300]})"
         )
     if isinstance(error, ValueError) and text:
         return text

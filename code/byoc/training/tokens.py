@@ -41,8 +41,10 @@ def tokenize(splits: Splits, tokenizer: Any, max_length: int, folder: Path) -> N
                 _write(splits.examples(split), tokenizer, max_length, path)
     except OSError as error:
         # pyarrow's own words for an error number go round about it.
-        cause = os.strerror(error.errno) if error.errno else reason(error)
-        raise TrainingFault(f"cannot write the tokenized rows to {folder}: {cause}") from error
+        plain = OSError(error.errno, os.strerror(error.errno)) if error.errno else error
+        raise TrainingFault(
+            f"cannot write the tokenized rows to {folder}: {reason(plain)}"
+        ) from error
 
 
 @contextmanager
@@ -164,7 +166,7 @@ class Tokens:
         )
         self.lengths = np.concatenate([np.diff(ends) for ends, _ in self._ids])
         self.labels = np.concatenate(
-            [batch["label"].to_numpy() for batch in batches], dtype=np.int64
+            [np.from_dlpack(batch["label"]) for batch in batches], dtype=np.int64
         )
 
     def __len__(self) -> int:
@@ -187,12 +189,13 @@ class Tokens:
         return Tokens, (self._path,)
 
 
-Flat = tuple[npt.NDArray[np.int32], Ids]
+Flat = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """(where each row's values end, the first entry being 0; the values of all rows)"""
 
 
 def _flat(column: Any) -> Flat:
-    return column.offsets.to_numpy(), column.values.to_numpy()
+    # Arrow's own to_numpy would import pandas: a second, before the first step.
+    return np.from_dlpack(column.offsets), np.from_dlpack(column.values)
 
 
 def _slice(batches: list[Flat], row: int) -> Ids:

@@ -37,8 +37,11 @@ def _guarded(folder: Path, stop: StopRequest) -> Ending:
 
     try:
         prepare_libraries()
-        from byoc.training import place, prepare
-        from byoc.training.fit import train
+        from byoc.training import libraries
+
+        with libraries.importing():
+            from byoc.training import place, prepare
+            from byoc.training.fit import train
 
         train(prepare.load(folder), stop, place.join())
     except StoppedError:
