@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,16 +152,27 @@ def test_no_validation_channel_splits_train_and_a_test_channel_is_scored(tree: P
     assert labels == {"0": "bad", "1": "good"}
 
 
+@pytest.mark.parametrize(("monitor", "best"), [("val_loss", min), ("val_mcc", max)])
 def test_the_best_epoch_is_kept_and_patience_ends_training(
-    tree: Path, capsys: pytest.CaptureFixture[str]
+    tree: Path,
+    capsys: pytest.CaptureFixture[str],
+    monitor: str,
+    best: Callable[[list[float]], float],
 ) -> None:
-    metrics = run(
-        replace(CONFIG, epochs=30, lr=0.05, early_stopping_patience=1, monitor="val_loss")
-    )
-    losses = read_metrics(capsys.readouterr().out)["val_loss"]
-    assert len(losses) < 30
-    assert metrics["val_loss"] == pytest.approx(min(losses), rel=1e-4)
-    assert losses[int(metrics["epoch"]) - 1] == min(losses)
+    """And a job that was stopped knows how long there was no gain."""
+    config = replace(CONFIG, epochs=30, lr=0.05, early_stopping_patience=2, monitor=monitor)
+    metrics = run(config)
+    values = read_metrics(capsys.readouterr().out)[monitor]
+    assert 3 <= len(values) < 30
+    assert metrics["epoch"] == values.index(best(values)) + 1 == len(values) - 2
+    assert metrics[monitor] == pytest.approx(best(values), rel=1e-4)
+    with pytest.raises(StoppedError):
+        run(config, WhenPrinted(capsys, f"epoch={len(values) - 1} "))
+    capsys.readouterr()
+    assert run(config) == metrics
+    said = capsys.readouterr().out
+    assert len(read_metrics(said)[monitor]) == 1
+    assert f"no better {monitor} for 2 epochs" in said
 
 
 class AfterSteps(StopRequest):
@@ -179,6 +190,45 @@ class AfterSteps(StopRequest):
     @requested.setter
     def requested(self, _value: bool) -> None:
         return
+
+
+class WhenPrinted(StopRequest):
+    """Asked for when a text has been printed."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], text: str) -> None:
+        super().__init__()
+        self._capsys, self._text, self._printed = capsys, text, ""
+
+    @property
+    def requested(self) -> bool:
+        self._printed += self._capsys.readouterr().out
+        return self._text in self._printed
+
+    @requested.setter
+    def requested(self, _value: bool) -> None:
+        return
+
+
+class WhenScoring(StopRequest):
+    """Asked for when the best weights are being scored: nothing else calls ``check``."""
+
+    def check(self) -> None:
+        self.requested = True
+        super().check()
+
+
+def test_a_stop_while_the_best_weights_are_scored_leaves_that_to_the_next_run(
+    trained: tuple[Path, dict[str, float]], tree: Path
+) -> None:
+    (tree / "checkpoints").mkdir()
+    with pytest.raises(StoppedError):
+        run(stop=WhenScoring())
+    predictions = Path("output", "data", "validation_predictions.csv")
+    assert (tree / "model" / "model.safetensors").is_file()
+    assert json.loads((tree / "model" / "metrics.json").read_text()) == trained[1]
+    assert not (tree / predictions).exists()
+    assert run() == trained[1]
+    assert (tree / predictions).read_text() == (trained[0] / predictions).read_text()
 
 
 def test_a_stop_before_the_first_epoch_ends_saves_model_and_state(tree: Path) -> None:

@@ -159,7 +159,10 @@ def _write(
     if progress.best_weights is not None:
         resume.put_back(classifier.model, progress.best_weights)
     metrics = progress.best
-    scored = {} if stop.requested else _score(prepared, tokenizer, classifier, metrics)
+    try:
+        scored = _score(prepared, tokenizer, classifier, metrics, stop)
+    except StoppedError:
+        scored = {}
     outcome = Outcome(
         prepared.config,
         prepared.source,
@@ -176,13 +179,20 @@ def _write(
 
 
 def _score(
-    prepared: Prepared, tokenizer: Any, classifier: Classifier, metrics: Metrics
+    prepared: Prepared,
+    tokenizer: Any,
+    classifier: Classifier,
+    metrics: Metrics,
+    stop: StopRequest,
 ) -> dict[str, Scored]:
-    """Validation and test under the final weights; adds test's metrics."""
+    """Validation and test under the final weights; adds test's metrics.
+
+    Raises ``StoppedError`` where a stop is asked for.
+    """
     data = TextData(prepared.tokens(), tokenizer.pad_token_id, prepared.config)
     found: dict[str, Scored] = {}
     for split in [name for name in ("validation", "test") if name in data.tokens]:
-        logits, labels = _logits(classifier, data, split), data.tokens[split].labels
+        logits, labels = _logits(classifier, data, split, stop), data.tokens[split].labels
         if split == "test":
             metrics.update(evaluate(logits, torch.from_numpy(labels), "test"))
         found[split] = Scored(logits.softmax(dim=-1).numpy(), labels)
@@ -190,13 +200,16 @@ def _score(
 
 
 @torch.inference_mode()
-def _logits(classifier: Classifier, data: TextData, split: str) -> torch.Tensor:
+def _logits(classifier: Classifier, data: TextData, split: str, stop: StopRequest) -> torch.Tensor:
     """[rows, classes], in the order of the split's rows."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     classifier.to(device).eval()
     # In the arithmetic of the validation, so that the rows agree with the metrics.
+    batches = []
     with autocast(classifier.precision):
-        batches = [classifier(_on(device, batch)).float().cpu() for batch in data.ordered(split)]
+        for batch in data.ordered(split):
+            stop.check()
+            batches.append(classifier(_on(device, batch)).float().cpu())
     by_length = torch.cat(batches)
     logits = torch.empty_like(by_length)
     logits[torch.as_tensor(data.order(split))] = by_length

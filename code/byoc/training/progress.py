@@ -209,13 +209,20 @@ class Progress(lightning.Callback):
         self._stop.install()
 
     def on_validation_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Any, *_: Any, **__: Any
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+        dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
-        # Several processes may have different numbers of batches: they look at the epoch's end.
-        if self._place.world == 1 and self._stop.requested and trainer.optimizers:
+        # Every process has as many batches, so all of them look at the same places.
+        if not self._place.looks_at(batch_idx) or not self._place.any(self._stop.requested)[0]:
+            return
+        if trainer.optimizers:
             self.save(trainer, pl_module)
-        if self._place.world == 1:
-            self._stop.check()
+        raise StoppedError
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         was_cut = self.step_in_epoch < self.steps_per_epoch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from byoc import contract, cuda
+from byoc.training import process_tree
 from byoc.training.config import TrainingConfig
 from byoc.training.faults import StoppedError, TrainingFault
 from byoc.training.stopping import StopRequest
@@ -93,6 +95,8 @@ def run(folder: Path, place: Hosts, local_world: int, stop: StopRequest) -> None
     endings = folder / "endings"
     endings.mkdir()
     _wait_for_name(place)
+    stop.defer()
+    process_tree.adopt_orphans()
     agent = subprocess.Popen(
         _command(folder, place, local_world),
         env=_environment(place, local_world),
@@ -100,13 +104,16 @@ def run(folder: Path, place: Hosts, local_world: int, stop: StopRequest) -> None
         start_new_session=True,
         preexec_fn=die_with_parent,
     )
-    stop.on_request = lambda: _pass_on(agent, endings)
-    if stop.requested:
-        _pass_on(agent, endings)
+
+    def pass_on() -> None:
+        _pass_on(_read(endings), local_world, is_alone=len(place.names) == 1)
+
+    stop.on_request = pass_on
     try:
-        code = _wait(agent, stop)
+        code = _wait(agent, stop, pass_on)
     finally:
-        _end(agent)
+        stop.defer()
+        process_tree.kill_all()  # nothing of ours outlives the job
     _tell(code, _read(endings), local_world, stop, place)
 
 
@@ -154,34 +161,32 @@ def _wait_for_name(place: Hosts) -> None:
             return
 
 
-def _pass_on(agent: subprocess.Popen[bytes], endings: Path) -> None:
-    """SIGTERM to the processes that train; torchrun itself would kill them after half a minute."""
-    pids = [ending.pid for ending in _read(endings).values()]
-    for pid in pids or [agent.pid]:
-        try:
-            os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            continue
+def _pass_on(endings: dict[int, Ending], local_world: int, *, is_alone: bool) -> None:
+    """SIGTERM to the processes that train; torchrun itself would kill them after half a minute.
+
+    Where some of this host's have not even begun, none has trained, and a host that trains alone
+    ends at once; several hosts stop together when all are there.
+    """
+    if is_alone and len(endings) < local_world:
+        process_tree.kill_all()
+    for ending in endings.values():
+        if ending.kind == "running":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(ending.pid, signal.SIGTERM)
 
 
-def _wait(agent: subprocess.Popen[bytes], stop: StopRequest) -> int:
+def _wait(agent: subprocess.Popen[bytes], stop: StopRequest, pass_on: Callable[[], None]) -> int:
     left = GRACE_SECONDS
     while True:
         try:
             return agent.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
-            left -= 1.0 if stop.requested else 0.0
+            if not stop.requested:
+                continue
+            pass_on()  # again, for those that had not begun; the others ignore it
+            left -= 1.0
             if left < 0:
                 return -signal.SIGKILL
-
-
-def _end(agent: subprocess.Popen[bytes]) -> None:
-    """Nothing of ours outlives the job: torchrun's processes have its process group."""
-    try:
-        os.killpg(agent.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    agent.wait()
 
 
 def _read(endings: Path) -> dict[int, Ending]:
