@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
 
 from byoc import contract
+from byoc.training.config import plain
 
 _NAMES = re.compile(
     r"secret|token(?!iz)|password|passwd|credential|api_?key|access_?key", re.IGNORECASE
@@ -22,9 +24,15 @@ _SHORTEST = 8
 def secrets(text: str) -> str:
     """``text`` with ``***`` for each value of a secret-looking variable or hyperparameter, and for
     what has a well-known key's form."""
-    for value in sorted(_values(), key=len, reverse=True):
-        text = text.replace(value, "***")
+    forms = {form for value in _values() for form in _forms(value)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "***")
     return _FORMS.sub("***", text)
+
+
+def _forms(value: str) -> set[str]:
+    """As it is, and as messages may show it: in one line, or with escaped characters."""
+    return {value, " ".join(value.split()), repr(value)[1:-1], json.dumps(value)[1:-1]}
 
 
 def _values() -> set[str]:
@@ -36,7 +44,7 @@ def _values() -> set[str]:
     if isinstance(hyperparameters, dict):
         named.append(hyperparameters)
     return {
-        str(value).strip('"')
+        str(plain(value))
         for mapping in named
         for name, value in mapping.items()
         if _NAMES.search(name.replace("-", "_")) and len(str(value)) >= _SHORTEST
