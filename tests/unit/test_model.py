@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -335,23 +332,3 @@ def test_lora_trains_adapters_and_the_head_and_saves_plain_weights(
     changed = {n for n, w in loaded.named_parameters() if not torch.equal(w, frozen[n])}
     assert not [name for name in changed if "emb" in name or "norm" in name.lower()]
     assert any("layer" in name for name in changed)
-
-
-@pytest.mark.skipif(
-    not any(os.access(f"/usr/bin/{name}", os.X_OK) for name in ("g++", "c++")),
-    reason="torch.compile needs a C++ compiler, and there is none",
-)
-def test_compiled_steps_are_the_plain_ones() -> None:
-    # In a process of its own: the compiler's set-up asserts that nobody imported distutils before.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        pool.submit(compare_compiled_steps).result(timeout=300)
-
-
-def compare_compiled_steps() -> None:
-    found = []
-    for config in (NO_DROPOUT, TrainingConfig(dropout=0.0, compile=True)):
-        module = Classifier(distilbert(layers=1), config, total_steps=1, class_counts=(1, 1, 1))
-        module.train().training_step(rows(range(8), 8), 0).backward()
-        found.append({name: weight.grad for name, weight in module.model.named_parameters()})
-    for name, gradient in found[0].items():
-        assert torch.allclose(gradient, found[1][name], rtol=0, atol=1e-5), name

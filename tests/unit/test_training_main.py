@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,56 +11,16 @@ from pathlib import Path
 import pytest
 
 from byoc import contract
-from byoc.corpus import EMBEDDED_HYPERPARAMETERS, write_corpus
 from byoc.training import main as program
 from byoc.training.faults import TrainingFault
+from train_program import configure, finish, start, write_tree
 
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(contract.BASE_DIR_VARIABLE, str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    write_corpus(tmp_path / "input" / "data", size=400)
-    (tmp_path / "input" / "config").mkdir()
-    return tmp_path
-
-
-def configure(tree: Path, **hyperparameters: str) -> None:
-    names = {name.replace("_", "-"): value for name, value in hyperparameters.items()}
-    path = tree / "input" / "config" / "hyperparameters.json"
-    path.write_text(json.dumps({**EMBEDDED_HYPERPARAMETERS, **names}))
-
-
-def start(tree: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "byoc.training.main"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    output, errors = process.communicate(timeout=120)
-    return process.returncode, output, errors
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if text in line:
-            return
-    raise AssertionError(f"{text} never came: {process.communicate()[1]}")
-
-
-def test_success_is_exit_0_and_no_failure_file(tree: Path) -> None:
-    configure(tree, epochs="1")
-    code, output, errors = finish(start(tree))
-    assert (code, errors) == (0, "")
-    assert "epoch=1 val_loss=" in output
-    assert not (tree / "output" / "failure").exists()
-    assert (tree / "model" / "model.safetensors").is_file()
+    return write_tree(tmp_path)
 
 
 def test_a_bad_hyperparameter_ends_the_job(tree: Path) -> None:
@@ -86,19 +44,6 @@ def test_a_base_model_that_is_out_of_reach_is_told_within_seconds(tree: Path) ->
     assert errors.startswith("train: model nobody/nothing cannot be fetched")
     assert errors.count("\n") == 1
     assert time.monotonic() - began < 60
-
-
-def test_sigterm_stops_in_order_with_the_best_model_saved(tree: Path) -> None:
-    configure(tree, epochs="10000", early_stopping_patience="0")
-    process = start(tree)
-    read_until(process, "epoch=1 ")
-    process.send_signal(signal.SIGTERM)
-    code, _, errors = finish(process)
-    assert code == 143, errors
-    assert errors == "train: stopped by SIGTERM\n"
-    assert not (tree / "output" / "failure").exists()
-    assert "val_mcc" in json.loads((tree / "model" / "metrics.json").read_text())
-    assert (tree / "model" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(
