@@ -44,8 +44,8 @@ def test_a_report_is_two_files(made: Path, tmp_path: Path) -> None:
         "embeddings",
         "layer 0",
         "layer 1",
-        "classifier",
         "pre_classifier",
+        "classifier",
     ]
     statuses = {rule["rule"]: rule["status"] for rule in report["rules"]["results"]}
     assert len(statuses) > 20

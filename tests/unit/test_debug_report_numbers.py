@@ -152,6 +152,25 @@ def test_time_spent_waiting_for_data_is_a_share_of_the_steps() -> None:
     assert shares == {"DataLoading": 0.4, "Other": 0.6}
 
 
+def test_of_a_long_jobs_later_steps_each_stands_for_ten() -> None:
+    rows = [("Step", 0, 1.0, step) for step in range(19_998, 20_000)]
+    rows += [("Step", 0, 1.0, step) for step in range(20_000, 20_100, 10)]
+    found = build(Run(Path("x"), phases=phases(*rows)), [])["framework"]["phases"]
+    assert found[0]["seconds"] == 2 + 10 * 10
+
+
+def test_the_best_epoch_is_told() -> None:
+    run = Run(Path("x"))
+    run.history = [
+        {"step": step, "epoch": step, "val_loss": loss, "val_mcc": loss}
+        for step, loss in ((10, 0.5), (20, 0.25), (30, 0.75))
+    ]
+    assert [note["what"] for note in build(run, [])["curves"]["notes"]] == [
+        "val_loss was lowest at step 20: 0.25; the last is 0.75.",
+        "val_mcc was highest at step 30: 0.75; the last is 0.75.",
+    ]
+
+
 def test_growing_memory_is_told_from_a_peak() -> None:
     x = np.arange(3600.0)
     assert slope(x, 20 + x / 360) == pytest.approx(10)

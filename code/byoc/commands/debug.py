@@ -56,11 +56,11 @@ def report(source: str, output: Path | None, parameter_set: str) -> None:
         results, tensors = evaluated(run, parameter_set)
         from byoc.debugger.layout import REPORT_HTML, REPORT_JSON
         from byoc.debugger.report.files import write_report
+        from byoc.debugger.report.html.overview import fired_rules
 
         content = write_report(run, results, folder, tensors)
-    for rule in content["rules"]["results"]:
-        if rule["status"] == "fired":
-            say(f"{rule['rule']}: {rule['findings'][0]['what'] if rule['findings'] else ''}")
+    for rule in fired_rules(content):
+        say(f"{rule['rule']}: {rule['findings'][0]['what'] if rule['findings'] else ''}")
     counts = content["rules"]["counts"]
     note(
         f"{counts['fired']} rules fired, {counts['quiet']} quiet, "

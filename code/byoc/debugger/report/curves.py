@@ -14,7 +14,7 @@ _AXES = ("step", "epoch")
 
 
 def curves_section(run: Run, saved: Tensors) -> dict[str, Any]:
-    """``loss``, ``metrics`` and ``learning_rate``: lines by step; ``best``: of each metric."""
+    """``loss``, ``metrics`` and ``learning_rate``: lines by step; ``epochs``: their last steps."""
     reported = _reported(run.history)
     losses = [curve(name, *line) for name, line in reported.items() if "loss" in name]
     if not losses:
@@ -32,7 +32,25 @@ def curves_section(run: Run, saved: Tensors) -> dict[str, Any]:
         "metrics": [curve(name, *line) for name, line in others.items()],
         "learning_rate": rates,
         "epochs": _epochs(run.history),
+        "notes": _notes(reported),
     }
+
+
+def _notes(reported: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[dict[str, str]]:
+    """Where each validation score was best, and whether the job went on well beyond that."""
+    notes = []
+    for name, (steps, values) in reported.items():
+        good = np.flatnonzero(np.isfinite(values))
+        if not name.startswith("val_") or len(good) < 2:
+            continue
+        lowest = "loss" in name
+        best = good[np.argmin(values[good]) if lowest else np.argmax(values[good])]
+        what = (
+            f"{name} was {'lowest' if lowest else 'highest'} at step {steps[best]:.0f}: "
+            f"{values[best]:.4g}; the last is {values[good[-1]]:.4g}."
+        )
+        notes.append({"what": what, "advice": ""})
+    return notes
 
 
 def _saved_losses(saved: Tensors) -> list[dict[str, Any]]:

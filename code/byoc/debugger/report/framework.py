@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from byoc.debugger.report.clock import Clock
 from byoc.debugger.report.job import PARTS
@@ -14,6 +15,8 @@ from byoc.debugger.run import Operator, Phases, Run
 STEP = "Step"
 WITHIN_STEP = ("DataLoading", "Forward", "Backward", "Optimizer")
 TOP = 12
+DENSE_STEPS, MOST_LEFT_OUT = 20_000, 10
+"""From this step on spans may stand for up to so many steps."""
 
 
 def framework_section(run: Run, clock: Clock) -> dict[str, Any]:
@@ -27,11 +30,23 @@ def framework_section(run: Run, clock: Clock) -> dict[str, Any]:
 
 
 def phase_seconds(phases: Phases | None, name: str) -> float:
-    """Per node, summed over its spans."""
+    """Per node, summed over its spans; a step that stands for others counts for all of them."""
     if phases is None or not len(phases.names):
         return 0.0
     nodes = max(1, len(np.unique(phases.nodes)))
-    return float(phases.seconds[phases.names == name].sum()) / nodes
+    chosen = phases.names == name
+    return float((phases.seconds[chosen] * weights(phases.steps[chosen])).sum()) / nodes
+
+
+def weights(steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[n]: how many steps each span stands for: of a long job's later steps one in ten is written
+    (`byoc.debugger.capture.phases`)."""
+    known = np.unique(steps)
+    gaps = np.minimum(np.diff(known, append=known[-1:] + 1), MOST_LEFT_OUT)
+    if len(gaps) > 1:
+        gaps[-1] = gaps[-2]
+    gaps[known < DENSE_STEPS] = 1
+    return gaps[np.searchsorted(known, steps)]
 
 
 def _phases(phases: Phases | None, clock: Clock) -> list[dict[str, Any]]:

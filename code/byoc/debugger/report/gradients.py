@@ -44,12 +44,13 @@ def layer_of(parameter: str) -> str:
     return named[-1]
 
 
-def _depth(layer: str) -> tuple[int, int, str]:
+def _depth(layer: str) -> tuple[int, int]:
+    """The others come last, in the order in which they were saved."""
     if layer == "embeddings":
-        return 0, 0, layer
+        return 0, 0
     if layer.startswith("layer "):
-        return 1, int(layer.removeprefix("layer ")), layer
-    return 2, 0, layer
+        return 1, int(layer.removeprefix("layer "))
+    return 2, 0
 
 
 def _together(columns: list[Column], kind: str) -> tuple[np.ndarray, np.ndarray]:

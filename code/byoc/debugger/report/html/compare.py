@@ -22,13 +22,15 @@ Drawn = list[Html | None]
 def render_pair(first: Report, second: Report) -> str:
     """Two reports' content as one page."""
     pair = first, second
-    made = [
+    sections = [
         parts.section(place, name, title, draw(pair))
         for place, (name, title, draw) in enumerate(_SECTIONS, start=1)
     ]
     contents = [(name, title) for name, title, _ in _SECTIONS]
     one, two = names(pair)
-    return document("Two jobs", f"{one} and {two}", contents, made, first)
+    return document(
+        "Two jobs", f"{one} and {two}", contents, sections, f"Made by {first['made_by']}."
+    )
 
 
 def names(pair: Pair) -> tuple[str, str]:

@@ -23,7 +23,7 @@ def curves(report: Report) -> list[Html | None]:
     ]
     if not any(drawn):
         return [tag("p", "No losses and no metrics were saved.", class_="muted")]
-    return [fired(report, "curves"), side_by_side(*drawn)]
+    return [fired(report, "curves"), parts.notes(found["notes"]), side_by_side(*drawn)]
 
 
 def _plot(

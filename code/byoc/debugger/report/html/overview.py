@@ -86,7 +86,7 @@ def _part_colour(part: dict[str, Any]) -> str:
 
 def headlines(report: Report) -> Html | None:
     """Every rule that fired, in a line that leads to its section."""
-    found = [rule for rule in report["rules"]["results"] if rule["status"] == "fired"]
+    found = fired_rules(report)
     if not found:
         return None
     lines = [
@@ -101,13 +101,18 @@ def headlines(report: Report) -> Html | None:
     return tag("div", tag("h3", "What the rules found"), tag("ul", lines, class_="headlines"))
 
 
+def fired_rules(report: Report) -> list[dict[str, Any]]:
+    """Without ProfilerReport, whose findings are those of the other rules."""
+    return [
+        rule
+        for rule in report["rules"]["results"]
+        if rule["status"] == "fired" and rule["rule"] != "ProfilerReport"
+    ]
+
+
 def fired(report: Report, *sections: str) -> Html | None:
     """The findings of the rules that belong to these sections."""
-    found = [
-        parts.findings(rule)
-        for rule in report["rules"]["results"]
-        if rule["status"] == "fired" and rule["section"] in sections
-    ]
+    found = [parts.findings(rule) for rule in fired_rules(report) if rule["section"] in sections]
     return tag("div", found, class_="findings") if found else None
 
 

@@ -36,7 +36,8 @@ def render(report: Report) -> str:
         section(place, name, title, draw(report))
         for place, (name, title, draw) in enumerate(SECTIONS, start=1)
     ]
-    return document("Debugger report", str(report["job"]["name"]), contents, sections, report)
+    made = f"Made by {report['made_by']}. The numbers: report.json."
+    return document("Debugger report", str(report["job"]["name"]), contents, sections, made)
 
 
 def document(
@@ -44,15 +45,16 @@ def document(
     name: str,
     contents: list[tuple[str, str]],
     sections: list[Html],
-    report: Report,
+    made: str,
 ) -> str:
+    """``made``: the last line, by whom."""
     links = [tag("li", tag("a", title, href=f"#{target}")) for target, title in contents]
     body = join(
         (
             tag("header", tag("p", kind, class_="kind"), tag("h1", name)),
             tag("nav", tag("ol", links), aria_label="Contents"),
             tag("main", sections),
-            tag("footer", tag("p", f"Made by {report['made_by']}. The numbers: report.json.")),
+            tag("footer", tag("p", made)),
         )
     )
     head = join(

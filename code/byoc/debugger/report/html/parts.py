@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from byoc.debugger.report.html.element import Child, Html, tag
-from byoc.debugger.report.html.text import duration, number
+from byoc.debugger.report.html.text import duration, number, size
 
 STATUS = {"fired": "Fired", "quiet": "Quiet", "not evaluated": "Not evaluated"}
 _CLASSES = {"fired": "fired", "quiet": "quiet", "not evaluated": "unknown"}
@@ -53,19 +53,21 @@ def pairs(given: Mapping[str, Any], caption: str) -> Html | None:
     if not given:
         return None
     entries = [
-        tag("div", tag("dt", name), tag("dd", _value(value))) for name, value in given.items()
+        tag("div", tag("dt", name), tag("dd", _value(value, name))) for name, value in given.items()
     ]
     return tag("div", tag("h3", caption), tag("dl", entries, class_="pairs"))
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, name: str = "") -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return ", ".join(_value(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_value(item)}" for name, item in value.items())
-    return number(value, 4) if isinstance(value, float) else str(value if value is not None else "")
+        return ", ".join(f"{key} {_value(item, key)}" for key, item in value.items())
+    if isinstance(value, int | float):
+        return size(value) if name.endswith("bytes") else number(value, 4)
+    return "" if value is None else str(value)
 
 
 def notes(found: Sequence[Mapping[str, str]]) -> Html | None:
