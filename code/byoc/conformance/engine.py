@@ -122,11 +122,11 @@ class Engine:
             options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
         return self._keep(lambda: self._client.containers.create(image, labels=labels, **options))
 
-    def network(self) -> Any:
-        """A bridge of its own for containers that are to see each other, and nobody else."""
+    def network(self, *, internal: bool = True) -> Any:
+        """A bridge for containers that are to see each other; an internal one leads nowhere."""
         name = f"byoc-check-{self._owner}-{time.monotonic_ns()}"
         return self._keep(
-            lambda: self._client.networks.create(name, labels=self._labels, internal=True)
+            lambda: self._client.networks.create(name, labels=self._labels, internal=internal)
         )
 
     def _keep(self, make: Any) -> Any:
@@ -178,15 +178,16 @@ def sweep(client: Any) -> None:
     """Removes what runs left that no longer live: containers, networks, names, folders."""
     mine = {"label": LABEL}
     for kind in (
-        client.containers.list(all=True, filters=mine),
+        # Another run may be removing its own meanwhile.
+        client.containers.list(all=True, filters=mine, ignore_removed=True),
         client.networks.list(filters=mine),
     ):
         for made in kind:
             labels = made.attrs.get("Labels") or made.attrs.get("Config", {}).get("Labels") or {}
             if owner.is_gone(labels.get(LABEL, "")):
                 _remove(made)
-    for image in client.images.list(filters={"reference": f"*/{_REPOSITORY}"}):
-        for tag in image.tags:
+    for image in client.api.images(filters={"reference": f"*/{_REPOSITORY}"}):
+        for tag in image.get("RepoTags") or []:
             if owner.is_gone(tag.rpartition(":")[2]):
                 with contextlib.suppress(docker_errors.APIError):
                     client.images.remove(tag, noprune=True)

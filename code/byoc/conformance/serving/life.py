@@ -19,6 +19,7 @@ from byoc.conformance.serving.server import (
     mounted,
     script,
     serving,
+    serving_apart,
     until,
 )
 
@@ -42,7 +43,7 @@ def sigterm_is_orderly(image: Image) -> str:
     scripts = hosting.takes_scripts
     model = script(image, PATIENT) if scripts else model_of(image)
     quick = Message(b"0.02", "text/plain") if scripts else hosting.message
-    with serving(image, mounted(model), environment=_TWO) as server:
+    with serving_apart(image, mounted(model), environment=_TWO) as server:
         server.wait_ready()
         load = Load(server, 8, quick)
         time.sleep(1)

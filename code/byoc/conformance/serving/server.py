@@ -147,9 +147,10 @@ class Server:
             status = self.ping().status
             if not seen or seen[-1] != status:
                 seen.append(status)
-            if status == 200:
+            is_running = self.is_running()
+            if status == 200 and is_running:
                 return seen
-            if not self.is_running():
+            if not is_running:
                 raise Failed(f"the container ended before /ping was 200: {self.last_words()}")
             if time.monotonic() > end:
                 raise Failed(f"/ping was not 200 within {seconds:.0f} s, but {seen[-1]}")
@@ -188,6 +189,21 @@ def serving(image: Image, mounts: Sequence[Mount] = (), **options: Any) -> Itera
             yield server
         finally:
             image.engine.remove(server.container)
+
+
+@contextlib.contextmanager
+def serving_apart(image: Image, mounts: Sequence[Mount], **options: Any) -> Iterator[Server]:
+    """The same on a network of its own.
+
+    On the engine's own one the address of a container that ended soon is another's: who goes on
+    asking it gets that one's answers.
+    """
+    network = image.engine.network(internal=False)
+    try:
+        with serving(image, mounts, network=network.name, **options) as server:
+            yield server
+    finally:
+        image.engine.remove(network)
 
 
 def hosting_of(image: Image) -> Hosting:
