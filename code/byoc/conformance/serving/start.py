@@ -27,6 +27,7 @@ from byoc.conformance.serving.server import (
 _SHELLS = ("sh", "bash", "dash", "ash")
 _PORT_LABEL = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port"
 _DEAF_SECONDS = 5.0
+_WORDS_SECONDS = 10.0
 CAUSE_SECONDS = 30.0
 """How soon a container with a broken model must have ended."""
 
@@ -105,8 +106,16 @@ def _wait_for_a_port(server: Server) -> None:
 
 def _ports(server: Server) -> set[int]:
     """TCP ports that are listened on, whatever the interface."""
-    text = server.read("cat", "/proc/net/tcp", "/proc/net/tcp6")
-    return {int(port, 16) for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 0A ", text)}
+    found: set[int] = set()
+
+    def are_found() -> bool:
+        text = server.run("cat", "/proc/net/tcp", "/proc/net/tcp6")
+        found.update(int(it, 16) for it in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 0A ", text))
+        return bool(found)
+
+    # A busy engine may lose a command's words.
+    until(are_found, _WORDS_SECONDS)
+    return found
 
 
 @clause("H08")
