@@ -251,7 +251,10 @@ def main() -> int:
 
     prepare_libraries()
     import torch
+    import transformers
 
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     console = Console(width=150 if not sys.stdout.isatty() else None)
     table = Table("measure", "measured", "must reach", "", title="debugging")
     passed = True
