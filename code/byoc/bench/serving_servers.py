@@ -31,7 +31,8 @@ ARGUMENTS = json.loads(os.environ["STOCK_ARGUMENTS"])
 
 
 def model_fn(model_dir, context=None):
-    return pipeline("text-classification", model=model_dir, tokenizer=model_dir)
+    device = os.environ.get("STOCK_DEVICE")
+    return pipeline("text-classification", model=model_dir, tokenizer=model_dir, device=device)
 
 
 def input_fn(body, content_type, context=None):

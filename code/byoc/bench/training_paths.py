@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ class SampledSteps(TextData):
         return self._loader("train", list(shares(picked, 0, 1, 1)))
 
 
-class _Watch(lightning.Callback):
+class Watch(lightning.Callback):
     """Where a step's time goes, by Lightning's hooks."""
 
     def __init__(self, steps: int) -> None:
@@ -87,6 +88,15 @@ class _Watch(lightning.Callback):
         pl_module.training_step = training_step
         for optimizer in trainer.optimizers:
             optimizer.register_step_post_hook(lambda *_: self._end("optimizer"))
+            optimizer.zero_grad = self._timed(optimizer.zero_grad)  # type: ignore[method-assign]
+
+    def _timed(self, zero_grad: Callable[..., None]) -> Callable[..., None]:
+        def timed(*words: Any, **named: Any) -> None:
+            self._begin("optimizer")
+            zero_grad(*words, **named)
+            self._end("optimizer")
+
+        return timed
 
     def on_before_backward(self, *_: Any) -> None:
         self._begin("backward")
@@ -150,7 +160,7 @@ class Ours:
         progress.precision = self.precision
         fit._quiet()
         trainer = fit._trainer(progress, place)
-        watch = _Watch(steps)
+        watch = Watch(steps)
         # Last, so that what Progress does at a step's end is in the step's time.
         trainer.callbacks.append(watch)  # type: ignore[attr-defined]
         with contextlib.suppress(_EnoughError):
@@ -161,10 +171,10 @@ class Ours:
 class CommonRecipe:
     """Every row padded to ``max_length`` when it is tokenized, random batches, a plain loop."""
 
-    def __init__(self, prepared: Prepared) -> None:
-        self.config = prepared.config
+    def __init__(self, prepared: Prepared, device: str = "cpu", *, bf16: bool = False) -> None:
+        self.config, self.device, self.bf16 = prepared.config, device, bf16
         self.rows = padded(prepared, prepared.length)
-        self.model = load(prepared)
+        self.model = load(prepared).to(device).train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.config.lr)
         self._step({name: values[:1] for name, values in self.rows.items()})
 
@@ -176,10 +186,15 @@ class CommonRecipe:
         for first in range(0, len(order), size):
             rows = order[first : first + size]
             self._step({name: values[rows] for name, values in self.rows.items()})
+        if self.device != "cpu":
+            torch.cuda.synchronize()
         return Run(len(order), time.perf_counter() - start)
 
     def _step(self, batch: dict[str, torch.Tensor]) -> None:
-        self.model(**batch).loss.backward()
+        batch = {name: values.to(self.device) for name, values in batch.items()}
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+            loss = self.model(**batch).loss
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -199,12 +214,7 @@ class Peer:
         ]
 
     def run(self, steps: int, number: int) -> Run:
-        from transformers import (
-            DataCollatorWithPadding,
-            PrinterCallback,
-            Trainer,
-            TrainingArguments,
-        )
+        from transformers import Trainer, TrainingArguments
 
         config = self.prepared.config
         arguments = TrainingArguments(
@@ -224,14 +234,25 @@ class Peer:
             model=self.model,
             args=arguments,
             train_dataset=self.rows,
-            data_collator=DataCollatorWithPadding(self.tokenizer),
+            data_collator=self.collator(),
             callbacks=[stamps],
         )
-        trainer.remove_callback(PrinterCallback)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trainer.train()
+        train_quietly(trainer)
         return Run(steps * config.batch_size, stamps.times[-1] - stamps.times[0])
+
+    def collator(self) -> Any:
+        from transformers import DataCollatorWithPadding
+
+        return DataCollatorWithPadding(self.tokenizer)
+
+
+def train_quietly(trainer: Any) -> None:
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.train()
 
 
 def _stamps() -> Any:

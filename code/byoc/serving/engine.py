@@ -1,7 +1,8 @@
 """How a loaded model is computed: the fastest way that this machine has and that agrees.
 
 On a CPU an encoder of a known family is packed (``byoc.serving.packed``), on 8-bit integers where
-the CPU multiplies them. Any other model runs as Hugging Face built it, padded to the longest.
+the CPU multiplies them. Any other model runs as Hugging Face built it, padded to the longest. On
+a GPU its computation is captured as CUDA graphs (``byoc.serving.gpu``).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def engine_of(model: Any, precision: str = "auto") -> Engine:
     Raises ``WrongPrecision``. Takes the model's weights apart: it must not be used afterwards.
     """
     if model.device.type != "cpu":
-        return _whole(model, _gpu_type(precision))
+        return _on_gpu(model, _gpu_type(precision))
     if precision == "fp16":
         raise WrongPrecision("BYOC_PRECISION=fp16 is for GPUs: give auto, fp32, bf16 or int8")
     if precision == "int8" and not has_int8():
@@ -123,16 +124,13 @@ def _whole(model: Any, dtype: torch.dtype) -> Engine:
     model = model.to(dtype).eval()
     takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
     padding = model.config.pad_token_id or 0
-    device = model.device
-    on_gpu = device.type == "cuda"
 
     def matrix(rows: list[Any], fill: int, width: int) -> Tensor:
-        padded = torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])
-        return padded.pin_memory().to(device, non_blocking=True) if on_gpu else padded
+        return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])
 
     def compute(rows: list[Row], threads: int) -> list[list[float]]:
         _use(threads)
-        width = _bucket(len(rows[-1]), model.config) if on_gpu else len(rows[-1])
+        width = len(rows[-1])
         inputs = {
             "input_ids": matrix([row.ids for row in rows], padding, width),
             "attention_mask": matrix([[1] * len(row) for row in rows], 0, width),
@@ -142,13 +140,19 @@ def _whole(model: Any, dtype: torch.dtype) -> Engine:
         with torch.inference_mode():
             return _probabilities(model(**inputs).logits)
 
-    return Engine(compute, f"{str(dtype).removeprefix('torch.')}, padded, on {device}")
+    return Engine(compute, f"{_name(dtype)}, padded")
 
 
-def _bucket(length: int, config: Any) -> int:
-    """The next multiple of eight: tensor cores want it, and shapes repeat."""
-    most = getattr(config, "max_position_embeddings", None) or length
-    return min(-(-length // 8) * 8, max(most, length))
+def _on_gpu(model: Any, dtype: torch.dtype) -> Engine:
+    from byoc.serving.gpu import GpuModel
+
+    found = GpuModel(model, dtype)
+    form = "CUDA graphs" if found.has_graphs else "padded"
+    return Engine(lambda rows, _threads: found(rows), f"{_name(dtype)}, {form}, on {model.device}")
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _gpu_type(precision: str) -> torch.dtype:

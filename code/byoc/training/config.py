@@ -64,6 +64,7 @@ class TrainingConfig:
     lora_rank: int = 0
     lora_alpha: float = 16.0
     compile: bool = False
+    cuda_graphs: bool = True
     processes_per_host: int = 0
     checkpoint_seconds: float = 300.0
     checkpoint_keep: int = 2
@@ -106,6 +107,7 @@ _KINDS: dict[str, kinds.Kind] = {
     "lora-rank": kinds.integer(0, 4096).but("0: all weights are trained"),
     "lora-alpha": kinds.POSITIVE,
     "compile": kinds.BOOLEAN,
+    "cuda-graphs": kinds.BOOLEAN,
     "processes-per-host": kinds.integer(0, 256).but("0: one for each GPU, else one"),
     "checkpoint-seconds": kinds.NOT_NEGATIVE.but("0: at the end of each epoch only"),
     "checkpoint-keep": kinds.integer(1, 1000),

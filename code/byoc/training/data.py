@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from byoc.training.config import TrainingConfig
+from byoc.training.graphs import MULTIPLE
 from byoc.training.tokens import Tokens
 
 Batch = dict[str, Any]
@@ -74,20 +75,25 @@ def shares(batches: Sequence[Rows], rank: int, world: int, micro_batches: int) -
 
 
 class Batches(Dataset[Batch]):
-    """Shares to padded batches (a class, so that loader processes can receive it)."""
+    """Shares to batches, padded to a ``multiple`` (a class, so that loader processes can receive
+    it); not beyond the longest row of all, which is as much as the model surely takes."""
 
-    def __init__(self, tokens: Tokens, pad_token_id: int) -> None:
+    def __init__(self, tokens: Tokens, pad_token_id: int, multiple: int = 1) -> None:
         self._tokens = tokens
         self._pad = pad_token_id
+        self._multiple = multiple
+        self._longest = int(tokens.lengths.max(initial=0)) if multiple > 1 else 0
 
     def __getitem__(self, share: Share) -> Batch:
         # The collective operations of a step want every process: one without rows has a row that
         # counts for nothing.
         rows = share.rows if len(share.rows) else np.zeros(1, np.int64)
         lengths = self._tokens.lengths[rows]
-        mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+        width = -(-int(lengths.max()) // self._multiple) * self._multiple
+        width = max(min(width, self._longest), int(lengths.max()))
+        mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
         batch = {
-            "input_ids": torch.from_numpy(self._padded(self._tokens.ids, rows, self._pad)),
+            "input_ids": torch.from_numpy(self._padded(self._tokens.ids, rows, width, self._pad)),
             "attention_mask": torch.from_numpy(mask),
             "labels": torch.from_numpy(
                 self._tokens.labels[rows] if len(share.rows) else np.full(1, IGNORED)
@@ -95,13 +101,14 @@ class Batches(Dataset[Batch]):
             "rows": share.total,
         }
         if self._tokens.has_types:
-            batch["token_type_ids"] = torch.from_numpy(self._padded(self._tokens.types, rows, 0))
+            types = self._padded(self._tokens.types, rows, width, 0)
+            batch["token_type_ids"] = torch.from_numpy(types)
         return batch
 
-    def _padded(self, values: Callable[[int], Any], rows: Rows, pad: int) -> Rows:
-        """[rows, longest]"""
+    def _padded(self, values: Callable[[int], Any], rows: Rows, width: int, pad: int) -> Rows:
+        """[rows, width]"""
         lengths = self._tokens.lengths[rows].tolist()
-        padded = np.full((len(rows), max(lengths)), pad, np.int64)
+        padded = np.full((len(rows), width), pad, np.int64)
         for line, row, length in zip(padded, rows.tolist(), lengths, strict=True):
             line[:length] = values(row)
         return padded
@@ -164,10 +171,11 @@ class TextData(lightning.LightningDataModule):
         return np.argsort(-lengths, kind="stable")[self._rank :: self._world]
 
     def _loader(self, split: str, found: list[Share]) -> DataLoader[Batch]:
+        on_gpu = torch.cuda.is_available()
         return DataLoader(
-            Batches(self.tokens[split], self._pad),
+            Batches(self.tokens[split], self._pad, MULTIPLE if on_gpu else 1),
             sampler=found,  # a share is this data set's index
             batch_size=None,
             num_workers=self._config.num_workers,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=on_gpu,
         )

@@ -13,7 +13,7 @@ import transformers
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from byoc import contract
-from byoc.training import adapt, artifact, debugging, encoder, results, resume
+from byoc.training import adapt, artifact, debugging, encoder, graphs, results, resume
 from byoc.training.checkpoint import Checkpoints, is_wanted
 from byoc.training.config import SCRATCH
 from byoc.training.data import TextData
@@ -74,6 +74,8 @@ def train(prepared: Prepared, stop: StopRequest, place: Place) -> Metrics:
     if place.is_first:
         print(_summary(prepared, classifier, precision, place), flush=True)
     with debugging.attached(prepared, classifier, data, progress, place) as onlookers:
+        if graphs.wanted(config, place.world, is_watched=bool(onlookers)):
+            classifier.use_graphs()
         stopped = not _fit(classifier, data, progress, stop, place, onlookers)
         if not place.is_first:
             place.wait()

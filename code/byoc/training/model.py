@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from byoc.scores import scores
 from byoc.training.adapt import adapt
 from byoc.training.config import TrainingConfig
+from byoc.training.graphs import Graphs
 from byoc.training.optimizer import adamw, schedule
 
 Batch = dict[str, Any]
@@ -56,6 +57,7 @@ class Classifier(lightning.LightningModule):
         self.last_logits = torch.empty(0)
         """[rows, classes] of the last batch, for whoever looks on (debugging)."""
         self._gather = gather
+        self._graphs: Graphs | None = None
         # Lightning divides by the micro-batches of a step, DDP by the processes.
         self._share: int = world * config.gradient_accumulation_steps
         weights = class_weights(class_counts) if config.class_weights == "balanced" else None
@@ -65,13 +67,34 @@ class Classifier(lightning.LightningModule):
         self._is_restored = False
         self._outputs: list[tuple[torch.Tensor, torch.Tensor]] = []
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning sets it around every hook, some fifty times a step, and a torch module's own
+        # way would look each time whether the value is a weight.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def use_graphs(self) -> None:
+        """From now on training steps are CUDA graphs, where that is possible."""
+        self._graphs = Graphs(self.model)
+
+    def transfer_batch_to_device(self, batch: Batch, device: Any, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Lightning's own looks into values of all kinds, which takes as long as the copies."""
+        return {
+            name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
+            for name, value in batch.items()
+        }
+
     def forward(self, batch: Batch) -> torch.Tensor:
         """Logits [rows, classes]."""
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         if self._has_types and batch.get("token_type_ids") is not None:
             inputs["token_type_ids"] = batch["token_type_ids"]
-        logits: torch.Tensor = self.model(**inputs).logits
-        return logits
+        logits: torch.Tensor | None = None
+        if self._graphs is not None and self.training:
+            logits = self._graphs(inputs)
+        return self.model(**inputs).logits if logits is None else logits
 
     def on_train_epoch_start(self) -> None:
         if not self._is_restored:

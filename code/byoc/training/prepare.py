@@ -21,6 +21,7 @@ _FREE = {"num-workers", "checkpoint-seconds", "checkpoint-keep", "processes-per-
     "gradient-accumulation-steps",
     "precision",
     "model-name-or-path",
+    "cuda-graphs",
     "debug",
     "debug-save-interval",
     "debug-eval-save-interval",

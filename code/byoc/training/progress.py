@@ -23,6 +23,9 @@ from byoc.training.place import Place
 from byoc.training.stopping import StopRequest
 
 PROGRESS_SECONDS = 10.0
+GPU_LINES = 20
+"""Lines of the history that wait for one look at the GPU: each look waits until it has caught up
+with the steps that were launched."""
 LOGGED_STEPS = 1000
 """About how many steps of a job are logged: a longer job logs every second, third … step."""
 
@@ -64,6 +67,7 @@ class Progress(lightning.Callback):
         self._resumed: State | None = None
         self._first_step = 0
         self._logged = torch.zeros(2)
+        self._unsettled: list[tuple[dict[str, Any], torch.Tensor, torch.Tensor]] = []
         self._said = self._saved = time.monotonic()
 
     @property
@@ -95,6 +99,7 @@ class Progress(lightning.Callback):
     def save(self, trainer: lightning.Trainer, classifier: Classifier) -> None:
         """Writes a checkpoint of this moment; every process calls it at the same step."""
         started = time.time()
+        self._settle()
         loss = self._place.total(classifier.loss_state())
         self._saved = time.monotonic()
         if not self._place.is_first:
@@ -178,30 +183,42 @@ class Progress(lightning.Callback):
     def _log(self, classifier: Classifier) -> None:
         """A line of the history: the mean loss since the last one."""
         now = classifier.loss_state().clone()
-        self._logged = self._logged.to(now)
-        mean = mean_loss(now - self._logged)
+        line = {
+            "step": self.step,
+            "epoch": self.epoch + 1,
+            "train_loss": math.nan,
+            # The optimizer's own is the next step's by now.
+            "lr": self.config.lr * self._factor(self.step - 1),
+        }
+        self._unsettled.append((line, self._logged.to(now), now))
         self._logged = now
-        if not math.isfinite(mean):
-            raise TrainingFault(
-                f"training diverged in epoch {self.epoch + 1}, step {self.step_in_epoch}: the loss "
-                "is not a number; lower lr"
-            )
-        self.history.steps.append(
-            {
-                "step": self.step,
-                "epoch": self.epoch + 1,
-                "train_loss": mean,
-                # The optimizer's own is the next step's by now.
-                "lr": self.config.lr * self._factor(self.step - 1),
-            }
-        )
-        if self._place.is_first and time.monotonic() - self._said >= PROGRESS_SECONDS:
+        says = self._place.is_first and time.monotonic() - self._said >= PROGRESS_SECONDS
+        if says or now.device.type == "cpu" or len(self._unsettled) >= GPU_LINES:
+            self._settle()
+        if says:
             self._said = time.monotonic()
             print(
                 f"epoch {self.epoch + 1} of {self.config.epochs}, step {self.step_in_epoch} of "
-                f"{self.steps_per_epoch}: training loss {mean:.4f}",
+                f"{self.steps_per_epoch}: training loss {line['train_loss']:.4f}",
                 flush=True,
             )
+
+    def _settle(self) -> None:
+        """The losses of the lines that wait for them; raises where one is not a number."""
+        lines, self._unsettled = self._unsettled, []
+        if not lines:
+            return
+        befores = torch.stack([before for _, before, _ in lines]).cpu()
+        afters = torch.stack([after for _, _, after in lines]).cpu()
+        for (line, _, _), sums in zip(lines, afters - befores, strict=True):
+            line["train_loss"] = mean_loss(sums)
+            if not math.isfinite(line["train_loss"]):
+                step = line["step"] - self.epoch * self.steps_per_epoch
+                raise TrainingFault(
+                    f"training diverged in epoch {line['epoch']}, step {step}: the loss "
+                    "is not a number; lower lr"
+                )
+            self.history.steps.append(line)
 
     # -- epochs
 
@@ -239,6 +256,7 @@ class Progress(lightning.Callback):
 
     def finish_epoch(self, classifier: Classifier) -> None:
         """After the validation: the metric line, the best weights, whether to go on."""
+        self._settle()
         train_loss = mean_loss(self._place.total(classifier.loss_state()))
         classifier.set_loss_state(torch.zeros_like(classifier.loss_state()))
         values = {**classifier.epoch_scores, "train_loss": train_loss}
