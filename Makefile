@@ -10,7 +10,7 @@ PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
         test-unit test-contract-training test-conformance test-kill test-cuda-images \
-        bench bench-images bench-train bench-serve bench-debug bench-debug-report \
+        bench bench-images bench-train bench-serve bench-gpu bench-debug bench-debug-report \
         fuzz-serving soak-serving test-contract-serving test-debugger
 
 help: ## list the targets
@@ -81,6 +81,10 @@ bench-serve: setup engine ## serving under load against the stock stack (DATA=�
 test-debugger: setup ## rules against real trainings with planted faults, half an hour (DATA=CoLA MODEL=MiniLM OUT=… ARGS=…)
 	$(VENV)/bin/python -m byoc.bench.rule_truth $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") \
 		$(if $(OUT),--out "$(OUT)") $(ARGS)
+
+bench-gpu: setup ## training and serving on an NVIDIA GPU, without Docker (DATA=… MODEL=where a tokenizer is ARGS=…)
+	docker/programs.sh java nginx wrk
+	$(VENV)/bin/python -m byoc.bench.gpu $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 bench-debug: setup ## what debugging costs: steps, sampler, disk (DATA=… MODEL=a pretrained encoder ARGS=--short …)
 	$(VENV)/bin/python -m byoc.bench.debug $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)

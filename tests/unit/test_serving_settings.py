@@ -9,6 +9,7 @@ import pytest
 
 from byoc.serving import variables
 from byoc.serving.faults import ServingFault
+from byoc.serving.model_files import workers_of_a_gpu
 from byoc.serving.settings import available_cores, read_settings
 
 
@@ -102,3 +103,18 @@ def test_all_labels() -> None:
 def test_the_table_in_the_docs_is_that_of_the_program() -> None:
     docs = Path(__file__).parents[2] / "docs/serving.md"
     assert variables.table() in docs.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("size", "script", "cores", "workers"),
+    [(1000, False, 16, 3), (1000, False, 2, 1), (2_000_000_000, False, 16, 1), (1000, True, 16, 1)],
+)
+def test_a_gpu_is_shared_by_workers_of_a_small_model(
+    size: int, script: bool, cores: int, workers: int, tmp_path: Path
+) -> None:
+    with (tmp_path / "model.safetensors").open("wb") as stream:
+        stream.truncate(size)
+    if script:
+        (tmp_path / "code").mkdir()
+        (tmp_path / "code" / "inference.py").write_text("def model_fn(folder): ...\n")
+    assert workers_of_a_gpu(tmp_path, cores) == workers

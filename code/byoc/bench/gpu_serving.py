@@ -85,19 +85,18 @@ def _told(took: Sequence[float], count: int) -> str:
 def figures(model: Path, texts: Sequence[str], scratch: Path, seconds: float) -> Iterator[Figure]:
     """Under load; raises ``ServerError`` where a server does not answer."""
     sender = Sender(texts, scratch)
-    workers = (1, 3)
     ways = {
-        f"ours, {count} workers": {"SAGEMAKER_MODEL_SERVER_WORKERS": str(count)}
-        for count in workers
+        "ours": {},
+        "batch 1": {"BYOC_BATCH_SIZE": "1"},
+        "one worker": {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"},
     }
-    ways["batch 1"] = {"BYOC_BATCH_SIZE": "1"}
     found: dict[str, dict[int, Load]] = {}
     for name, variables in ways.items():
         with _ours(model, scratch / name.replace(" ", "-"), variables) as url:
             found[name] = _under_load(name, sender, url, seconds)
     with _stock(model, scratch / "stock") as url:
         found["stock"] = _under_load("stock", sender, url, seconds)
-    ours, stock = found["ours, 1 workers"], found["stock"]
+    ours, stock = found["ours"], found["stock"]
     gain = ours[64].rate / stock[64].rate
     yield Figure(
         "64 at a time: throughput over stock",

@@ -34,7 +34,7 @@ done = function(summary, latency)
   local lost = errors.connect + errors.read + errors.write + errors.timeout
   io.write(string.format(
     'RESULT {"rate": %f, "p50": %f, "p95": %f, "p99": %f, "requests": %d, "failed": %d}\\n',
-    summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3,
+    (summary.requests - errors.status) / summary.duration * 1e6, latency:percentile(50) / 1e3,
     latency:percentile(95) / 1e3, latency:percentile(99) / 1e3, summary.requests,
     errors.status + lost))
 end
@@ -50,7 +50,7 @@ class Load:
     """What a server did under one load; latencies in milliseconds."""
 
     rate: float
-    """Requests a second."""
+    """Requests a second that were answered with 2xx."""
     p50: float
     p95: float
     p99: float

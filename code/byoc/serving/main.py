@@ -5,6 +5,7 @@ Exit codes: 0 stopped by SIGTERM; 1 failed, the cause is the last line on stderr
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -15,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 
 from byoc import contract
-from byoc.serving import log, model_files
+from byoc.serving import log, model_files, variables
 from byoc.serving.faults import ServingFault
-from byoc.serving.settings import default_workers, read_settings
+from byoc.serving.settings import available_cores, default_workers, read_settings
 from byoc.serving.state import State
 from byoc.serving.supervisor import Supervisor
 
@@ -47,7 +48,7 @@ def main() -> None:
 def _run(stop: threading.Event) -> None:
     from byoc import cuda
 
-    settings = read_settings()
+    settings, gpus = read_settings(), default_workers(0)
     cuda.use_compat()
     fault = cuda.driver_fault()
     if fault:
@@ -55,7 +56,12 @@ def _run(stop: threading.Event) -> None:
     if not settings.is_multi_model:
         model_files.check(contract.model_dir())
         settings = replace(settings, rules=model_files.rules(contract.model_dir(), settings.rules))
-    elif default_workers(0):
+        if gpus and not os.environ.get(variables.WORKERS.name):
+            workers = gpus * model_files.workers_of_a_gpu(
+                contract.model_dir(), available_cores() // gpus
+            )
+            settings = replace(settings, workers=workers)
+    elif gpus:
         raise ServingFault(
             "SAGEMAKER_MULTI_MODEL is true, and there is a GPU: SageMaker has multi-model "
             "endpoints on GPUs with NVIDIA Triton's server only; choose a CPU instance"

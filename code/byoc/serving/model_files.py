@@ -12,6 +12,10 @@ from byoc.serving.faults import ServingFault
 from byoc.serving.functions import user_script
 from byoc.serving.rules import Rules
 
+MOST_ON_A_GPU = 3
+SMALL_WEIGHTS = 1_000_000_000
+"""Bytes of weights: more than one such model has no place on the smallest GPUs, of 16 GB."""
+
 _TOKENIZERS = (
     "tokenizer.json",
     "vocab.txt",
@@ -46,6 +50,19 @@ def rules(model_dir: Path, wanted: Rules) -> Rules:
         return replace(wanted, pairs=bool(found["text-pair-column"]))
     except (OSError, ValueError, KeyError, TypeError):
         return wanted
+
+
+def workers_of_a_gpu(model_dir: Path, cores: int) -> int:
+    """How many workers share a GPU, of ``cores`` for each.
+
+    A GPU is done with a batch before a Python process has read the next requests, so several feed
+    it; a core stays for front and model server. One for a model that takes much of the memory, or
+    whose script may expect to be alone.
+    """
+    if user_script(model_dir) is not None:
+        return 1
+    size = sum(path.stat().st_size for path in _weights(model_dir))
+    return max(1, min(MOST_ON_A_GPU, cores - 1)) if size <= SMALL_WEIGHTS else 1
 
 
 def _functions(script: Path) -> set[str]:

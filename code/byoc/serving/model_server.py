@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from byoc import contract
-from byoc.serving import health
+from byoc.serving import health, variables
 from byoc.serving.faults import ServingFault
 from byoc.serving.settings import Settings
 from byoc.serving.state import FOLDER_VARIABLE, MODEL_FILE, State
@@ -216,6 +216,7 @@ def _environment(settings: Settings, state: State) -> dict[str, str]:
     }
     return kept | {
         FOLDER_VARIABLE: str(state.folder),
+        variables.WORKERS.name: str(settings.workers),
         "BYOC_SERVING_LOG_LEVEL": str(settings.log_level),
         "OMP_NUM_THREADS": str(settings.threads),
         "TOKENIZERS_PARALLELISM": "false",

@@ -107,7 +107,7 @@ class TopK(Number):
 PORT = Number("SAGEMAKER_BIND_TO_PORT", "8080", "the only port", 1, 65535)
 WORKERS = Number(
     "SAGEMAKER_MODEL_SERVER_WORKERS",
-    "1 on a CPU, else one for each GPU",
+    "1 on a CPU; up to 3 for each GPU, 1 with a large model or its own script",
     "processes that hold the model; in multi-model mode, of each model",
     1,
     256,

@@ -154,6 +154,13 @@ class TextData(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Batch]:
         return self.ordered("validation")
 
+    def transfer_batch_to_device(self, batch: Batch, device: Any, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Lightning's own looks into values of all kinds, which takes as long as the copies."""
+        return {
+            name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
+            for name, value in batch.items()
+        }
+
     def ordered(self, split: str) -> DataLoader[Batch]:
         """This process's share of a split by length, longest first: the least padding, and out of
         memory at once or never.

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-HIDDEN = ("matplotlib", "scipy", "PIL", "rich")
+HIDDEN = ("matplotlib", "scipy", "sklearn", "PIL", "rich")
 """What Lightning's torchmetrics and transformers import where it is installed, for metrics, plots,
 images and progress bars that no text classifier has: a quarter of the time of all imports."""
 

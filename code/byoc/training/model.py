@@ -79,13 +79,6 @@ class Classifier(lightning.LightningModule):
         """From now on training steps are CUDA graphs, where that is possible."""
         self._graphs = Graphs(self.model)
 
-    def transfer_batch_to_device(self, batch: Batch, device: Any, dataloader_idx: int) -> Batch:  # noqa: ARG002
-        """Lightning's own looks into values of all kinds, which takes as long as the copies."""
-        return {
-            name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
-            for name, value in batch.items()
-        }
-
     def forward(self, batch: Batch) -> torch.Tensor:
         """Logits [rows, classes]."""
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
