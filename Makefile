@@ -50,8 +50,8 @@ test-conformance: setup engine ## is `byoc check` right? 65 images broken on pur
 	docker/programs.sh docker-registry || true
 	BYOC_LONG=1 $(PYTEST) -v tests/contract/test_conformance_matrix.py
 
-test-kill: setup ## SIGKILL at twenty moments and more of a training job
-	BYOC_LONG=1 $(PYTEST) tests/contract/test_kill.py
+test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a write, before and after
+	BYOC_LONG=1 $(PYTEST) -s tests/contract/test_kill.py
 
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda

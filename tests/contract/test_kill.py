@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,12 +24,13 @@ from ml_tree import lay_out
 
 LONG = bool(os.environ.get("BYOC_LONG"))
 MOMENTS = {
-    "random": 12 if LONG else 2,
+    "random": 20 if LONG else 2,
     "in-a-write": 6 if LONG else 2,
     "before-the-first": 3 if LONG else 1,
     "after-the-last-epoch": 3 if LONG else 1,
 }
 EPOCHS = 3
+LAST_EPOCH = f"epoch={EPOCHS} "
 
 
 class Runs:
@@ -107,30 +109,98 @@ def log(tree: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def at_random(tree: Path, chance: random.Random, whole: Whole) -> None:
+@dataclass(frozen=True)
+class Found:
+    """What a killed run has left."""
+
+    in_a_write: bool
+    checkpoints: int
+    epochs_done: bool
+
+    def __str__(self) -> str:
+        done = "the last epoch done" if self.epochs_done else "epochs left"
+        place = "in a write" if self.in_a_write else "in no write"
+        return f"{self.checkpoints} checkpoints, {place}, {done}"
+
+    def is_of(self, kind: str) -> bool:
+        return {
+            "random": True,
+            "in-a-write": self.in_a_write,
+            "before-the-first": not self.checkpoints,
+            "after-the-last-epoch": self.epochs_done,
+        }[kind]
+
+
+def found(tree: Path) -> Found:
+    folder = tree / "checkpoints"
+    return Found(
+        any(folder.glob("*.partial")),
+        len(list(folder.glob("checkpoint-*.safetensors"))),
+        LAST_EPOCH in log(tree),
+    )
+
+
+class Tally:
+    """The killed runs of each kind: those that were tried, and those that ended as they should."""
+
+    def __init__(self) -> None:
+        self.tried: Counter[str] = Counter()
+        self.equal: Counter[str] = Counter()
+
+    def text(self) -> str:
+        kinds = ", ".join(f"{self.equal[kind]} {kind}" for kind in MOMENTS)
+        equal, tried = self.equal.total(), self.tried.total()
+        return f"{equal} of {tried} resumed with equal metrics: {kinds}"
+
+
+@pytest.fixture(scope="module")
+def tally() -> Tally:
+    return Tally()
+
+
+def at_random(pid: int, tree: Path, chance: random.Random, whole: Whole) -> None:
     time.sleep(chance.uniform(0.0, whole.seconds))
 
 
-def in_a_write(tree: Path, chance: random.Random, whole: Whole) -> None:
-    number, end = chance.randrange(1, 20), time.monotonic() + whole.seconds
-    while time.monotonic() < end:
-        found = list((tree / "checkpoints").glob("*.partial"))
-        if found and int(found[0].stem.removeprefix("checkpoint-")) >= number:
-            return
+def in_a_write(pid: int, tree: Path, chance: random.Random, whole: Whole) -> None:
+    """A write takes milliseconds: the run is held still to see whether it is in one."""
+    number = chance.randrange(1, 45)
+    with suppress(FileNotFoundError, ProcessLookupError):  # it is over
+        while state(pid):
+            if not is_written(tree, number):
+                continue
+            os.kill(pid, signal.SIGSTOP)
+            while state(pid) != "T":
+                time.sleep(0.001)
+            if is_written(tree, number):
+                return
+            os.kill(pid, signal.SIGCONT)
 
 
-def before_the_first(tree: Path, chance: random.Random, whole: Whole) -> None:
+def is_written(tree: Path, number: int) -> bool:
+    """Whether a checkpoint of step ``number`` or a later one is being written."""
+    names = [path.stem for path in (tree / "checkpoints").glob("*.partial")]
+    return any(int(name.removeprefix("checkpoint-")) >= number for name in names)
+
+
+def state(pid: int) -> str:
+    """One letter, as in ps: T is held still."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+def before_the_first(pid: int, tree: Path, chance: random.Random, whole: Whole) -> None:
     while "training scratch" not in log(tree):
-        time.sleep(0.001)
-
-
-def after_the_last_epoch(tree: Path, chance: random.Random, whole: Whole) -> None:
-    while f"epoch={EPOCHS} " not in log(tree):
         time.sleep(0.001)
     time.sleep(chance.uniform(0.0, 0.2))
 
 
-KINDS: dict[str, Callable[[Path, random.Random, Whole], None]] = {
+def after_the_last_epoch(pid: int, tree: Path, chance: random.Random, whole: Whole) -> None:
+    while LAST_EPOCH not in log(tree):
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0.0, 0.2))
+
+
+KINDS: dict[str, Callable[[int, Path, random.Random, Whole], None]] = {
     "random": at_random,
     "in-a-write": in_a_write,
     "before-the-first": before_the_first,
@@ -141,35 +211,38 @@ KINDS: dict[str, Callable[[Path, random.Random, Whole], None]] = {
 def kill(runs: Runs, tree: Path, kind: str, chance: random.Random, whole: Whole) -> bool:
     """One killed run; false where it was over before, or not where it should have been."""
     pid = runs.start(tree)
-    KINDS[kind](tree, chance, whole)
+    KINDS[kind](pid, tree, chance, whole)
     with suppress(ProcessLookupError):  # it was over before
         os.kill(pid, signal.SIGKILL)
-    killed = runs.end() == -signal.SIGKILL
-    if kind == "in-a-write":
-        return killed and any((tree / "checkpoints").glob("*.partial"))
-    return killed
+    return runs.end() == -signal.SIGKILL and found(tree).is_of(kind)
 
 
 @pytest.mark.parametrize(
     ("kind", "number"), [(kind, n) for kind, times in MOMENTS.items() for n in range(times)]
 )
 def test_a_killed_run_is_resumed_with_equal_results(
-    runs: Runs, whole: Whole, tmp_path: Path, kind: str, number: int
+    runs: Runs, whole: Whole, tally: Tally, tmp_path: Path, kind: str, number: int
 ) -> None:
     seed = random.SystemRandom().randrange(10**6)
-    print(f"kind {kind}, number {number}, seed {seed}")
     chance = random.Random(seed)
     for attempt in range(30):
         tree = prepare(tmp_path / str(attempt))
         if kill(runs, tree, kind, chance, whole):
             break
     else:
-        pytest.fail(f"no moment of kind {kind} was met in 30 runs")
-    told = (tree / "log").stat().st_size if (tree / "log").exists() else 0
-    whole_ones = list((tree / "checkpoints").glob("checkpoint-*.safetensors"))
+        pytest.fail(f"no moment of kind {kind} was met in 30 runs, seed {seed}")
+    left, told = found(tree), len(log(tree))
+    print(f"\n{kind} {number}, seed {seed}: killed with {left}")
+    tally.tried[kind] += 1
     runs.start(tree)
     assert runs.end() == 0, log(tree)
     assert results(tree) == whole.results
-    assert ("resuming from" in log(tree)[told:]) == bool(whole_ones)
+    assert ("resuming from" in log(tree)[told:]) == bool(left.checkpoints)
     assert not list((tree / "checkpoints").glob("*.partial"))
     assert len(list((tree / "checkpoints").iterdir())) == 2
+    tally.equal[kind] += 1
+
+
+def test_all_were_resumed_and_each_kind_was_met(tally: Tally) -> None:
+    print(f"\n{tally.text()}")
+    assert tally.equal == tally.tried == MOMENTS, tally.text()

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -50,6 +51,18 @@ def stop(process: subprocess.Popen[str], *after: str) -> float:
     return time.time()
 
 
+def assert_soon(attempt: Callable[[], float]) -> None:
+    """``attempt`` gives seconds. A machine that has no time for it gets three tries."""
+    delays: list[float] = []
+    while not delays or delays[-1] >= 1:
+        assert len(delays) < 3, delays
+        delays.append(attempt())
+
+
+PATIENCE = 60.0
+"""Seconds: more than a busy machine takes to do what is asked, and less than any grace or sleep."""
+
+
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     monkeypatch.setenv(contract.BASE_DIR_VARIABLE, str(tmp_path))
@@ -61,12 +74,16 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
 def test_a_script_that_ends_well_on_sigterm_was_stopped_still(job: Job) -> None:
     job.write("mine.py", HANDLES)
     job.configure()
-    process = job.start()
-    sent = stop(process, "ready")
-    code, _, errors = finish(process)
-    assert (code, errors) == (143, "train: stopped by SIGTERM\n")
-    assert not job.failure.exists()
-    assert float((job.code / "mine.py.stopped").read_text()) - sent < 1
+
+    def attempt() -> float:
+        process = job.start()
+        sent = stop(process, "ready")
+        code, _, errors = finish(process)
+        assert (code, errors) == (143, "train: stopped by SIGTERM\n")
+        assert not job.failure.exists()
+        return float((job.code / "mine.py.stopped").read_text()) - sent
+
+    assert_soon(attempt)
 
 
 def test_ctrl_c_ends_the_script_in_order_too(job: Job) -> None:
@@ -88,12 +105,16 @@ def test_a_script_under_shells_gets_sigterm_and_its_grace(job: Job) -> None:
     )
     job.write("mine.sh", f"#!/bin/bash\nbash -c '{sys.executable} slow.py; true'\ntrue\n")
     job.configure("mine.sh")
-    process = job.start()
-    sent = stop(process, "ready")
-    code, output, errors = finish(process)
-    assert code == 143, errors
-    assert "saved" in output
-    assert float((job.code / "slow.py.stopped").read_text()) - sent < 1
+
+    def attempt() -> float:
+        process = job.start()
+        sent = stop(process, "ready")
+        code, output, errors = finish(process)
+        assert code == 143, errors
+        assert "saved" in output
+        return float((job.code / "slow.py.stopped").read_text()) - sent
+
+    assert_soon(attempt)
 
 
 def test_what_a_program_has_started_itself_is_left_to_it(job: Job) -> None:
@@ -132,7 +153,7 @@ def test_after_the_grace_everything_is_killed(job: Job) -> None:
     began = time.monotonic()
     code, _, errors = finish(process)
     assert (code, errors) == (143, "train: stopped by SIGTERM\n")
-    assert 1 <= time.monotonic() - began < 10
+    assert 1 <= time.monotonic() - began < PATIENCE
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
     assert process_tree.GRACE_SECONDS == 100
 
@@ -154,15 +175,16 @@ def test_a_stop_while_requirements_are_installed(job: Job) -> None:
     )
     job.configure()
     process = job.start(PIP_NO_BUILD_ISOLATION="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    end = time.monotonic() + 30
-    while not (job.code / "slow" / "here").exists() and time.monotonic() < end:
+    end = time.monotonic() + PATIENCE
+    while not (job.code / "slow" / "here").exists():
+        assert time.monotonic() < end
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     code, output, errors = finish(process)
     assert (code, errors) == (143, "train: stopped by SIGTERM\n")
     assert "never" not in output
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < PATIENCE
     assert not job.failure.exists()
 
 
@@ -175,26 +197,32 @@ def test_a_stop_while_the_source_does_not_come(job: Job) -> None:
             AWS_SECRET_ACCESS_KEY="x",
             AWS_REGION="us-east-1",
         )
-        silent.settimeout(30)
+        silent.settimeout(PATIENCE)
         silent.accept()
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         assert finish(process)[0] == 143
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < PATIENCE
 
 
-def test_a_stop_at_any_moment_of_the_start(job: Job) -> None:
+def test_a_stop_at_any_moment_of_the_start(tmp_path: Path) -> None:
     """Whenever it comes, the job ends with 143 and nothing else happens."""
-    job.write("mine.py", "import time; time.sleep(600)")
-    job.configure()
-    began = [(job.start(), delay) for delay in (0.3, 0.5, 0.7, 0.9, 1.1)]
+    delays = (0.3, 0.5, 0.7, 0.9, 1.1)
+    jobs = []
+    for number, _ in enumerate(delays):
+        (tmp_path / str(number)).mkdir()
+        jobs.append(Job(tmp_path / str(number)))
+        jobs[-1].write("mine.py", "import time; time.sleep(600)")
+        jobs[-1].configure()
     start = time.monotonic()
-    for process, delay in began:
+    processes = [job.start(**{contract.BASE_DIR_VARIABLE: str(job.tree)}) for job in jobs]
+    for process, delay in zip(processes, delays, strict=True):
         time.sleep(max(0.0, start + delay - time.monotonic()))
         process.send_signal(signal.SIGTERM)
-    for process, _ in began:
+    for process in processes:
+        # -15: the signal came before Python was there.
         assert finish(process)[0] in (143, -signal.SIGTERM)
-    assert not job.failure.exists()
+    assert not [job for job in jobs if job.failure.exists()]
 
 
 # --- torchrun
@@ -224,12 +252,15 @@ TWO_WORKERS = {
 def test_torchrun_s_workers_get_sigterm_once_and_have_their_grace(job: Job) -> None:
     job.write("mine.py", WORKER)
     job.configure(**TWO_WORKERS, lr="1")
-    process = job.start()
-    sent = stop(process, "ready 0 of 2 --lr 1", "ready 1 of 2 --lr 1")
-    code, _, errors = finish(process)
-    assert code == 143, errors
-    for rank in (0, 1):
-        assert float((job.code / f"stopped-{rank}").read_text()) - sent < 1
+
+    def attempt() -> float:
+        process = job.start()
+        sent = stop(process, "ready 0 of 2 --lr 1", "ready 1 of 2 --lr 1")
+        code, _, errors = finish(process)
+        assert code == 143, errors
+        return max(float((job.code / f"stopped-{rank}").read_text()) for rank in (0, 1)) - sent
+
+    assert_soon(attempt)
 
 
 def test_a_worker_s_own_error_is_the_cause(job: Job) -> None:

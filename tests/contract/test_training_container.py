@@ -14,7 +14,7 @@ from byoc.conformance.image import Image
 from byoc.conformance.job import Ended, Setting, first_run, lay_out, run, started
 from byoc.conformance.training.hosts import hosts
 from byoc.conformance.training.scripts import script_tree
-from byoc.conformance.tree import Tree, copy
+from byoc.conformance.tree import Tree, copy, files
 
 SECRETS = {
     "hub-token": "hf_" + "Zq7" * 12,
@@ -78,25 +78,43 @@ def test_narrow_surroundings_change_nothing(
     assert modes == {0o644}
 
 
-def test_a_channel_of_a_gigabyte_needs_no_gigabyte_of_memory(training: Image) -> None:
-    """In a column that is not read, so that only the reading counts, and not the training."""
+def test_a_channel_of_a_gigabyte_is_streamed(training: Image) -> None:
+    """FastFile: held nowhere, written nowhere.
+
+    What fills it is a column that is not read, so that only the reading counts, and not the
+    training. The shell adds up what its children have read and written.
+    """
     memory = 900 * 1024**2
+    told = "/opt/ml/output/accounts"
+    command = f"train; code=$?; cat /proc/$$/io > {told}; exit $code"
 
     def write(folder: Path) -> None:
         source = training.workload.channels["train"] / "train.tsv"
         header, *rows = source.read_bytes().splitlines()
-        filling = b"\tfilling " * 1 + b"words and words " * (1024**3 // len(rows) // 16)
+        filling = b"\tfilling " + b"words and words " * (1024**3 // len(rows) // 16)
         with (folder / "train.tsv").open("wb") as stream:
             stream.write(header + b"\tfilling\n")
             stream.writelines(row + filling + b"\n" for row in rows)
         assert (folder / "train.tsv").stat().st_size > 0.99 * 1024**3
 
-    limits = {"mem_limit": memory, "memswap_limit": memory}
+    limits = {
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "read_only": True,
+        "tmpfs": {"/tmp": "size=64m"},
+    }
     tree = own_train(training, write)
-    ended = run(training, tree, Setting(options=limits))
+    modes = {name: {"TrainingInputMode": "FastFile"} for name in tree.channels}
+    tree.write_config("inputdataconfig.json", modes)
+    ended = run(training, tree, Setting(("bash", "-c", command), options=limits))
     (tree.channels["train"] / "train.tsv").unlink()
     assert ended.code == 0, (ended.out_of_memory, ended.stderr)
     assert metrics(ended) == metrics(first_run(training))
+    accounts = (tree.root / "output/accounts").read_text()
+    read, written = (int(accounts.split(f"{name}: ")[1].split()[0]) for name in ("rchar", "wchar"))
+    assert read > 2 * 1024**3  # checked, then tokenized
+    assert written < 16 * 1024**2
+    assert sum(path.stat().st_size for path in files(tree.root)) < 16 * 1024**2
 
 
 def test_a_loss_that_is_no_number_is_a_failure(training: Image) -> None:
