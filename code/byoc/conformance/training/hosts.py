@@ -101,7 +101,8 @@ def host_names(image: Image) -> str:
         return findings.seen()
     tree = lay_out(image)
     tree.write_hosts(HOSTS[0], HOSTS[:1])
-    expect_success(findings, run(image, tree), f"one host named {HOSTS[0]}")
+    ended = run(image, tree, Setting(host=HOSTS[0]))
+    expect_success(findings, ended, f"one host named {HOSTS[0]}")
     return findings.seen()
 
 
@@ -135,7 +136,8 @@ def several_processes(image: Image) -> str:
     leader = next((it for it in pair.ended if it.metrics(work.metrics)), pair.ended[0])
     expect_same_metrics(findings, image, leader, first, "two hosts")
     _death(image, findings)
-    findings.note("several GPUs: not tried")
+    seen = "all jobs ran with the host's GPUs" if image.engine.gpu else "several GPUs: not tried"
+    findings.note(seen)
     return findings.seen()
 
 
