@@ -12,6 +12,7 @@ from byoc.conformance.clauses import clause
 from byoc.conformance.image import Image
 from byoc.conformance.job import Ended, Job, Setting, first_run, lay_out, run
 from byoc.conformance.outcome import Failed, Findings, NotApplicable, NotTried
+from byoc.conformance.patience import patience
 from byoc.conformance.training.judging import (
     expect_same_metrics,
     expect_success,
@@ -75,7 +76,7 @@ def _one_killed(image: Image) -> _Pair:
             time.sleep(first_run(image).seconds)
         second.signal("SIGKILL")
         start = time.monotonic()
-        ended = first.end_or_kill(_PROMPT_SECONDS)
+        ended = first.end_or_kill(patience(_PROMPT_SECONDS))
         return _Pair([ended, second.wait()], time.monotonic() - start)
 
 
