@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,13 @@ from typing import Any
 import docker
 import pytest
 
+from byoc.conformance import registry
 from byoc.conformance.engine import LABEL, Engine
 from byoc.conformance.image import Image
 
 HOLD = """
 import sys, time
+from byoc.conformance import registry
 from byoc.conformance.engine import Engine
 with Engine() as engine:
     network = engine.network()
@@ -33,7 +38,7 @@ def left(owner: str) -> list[Any]:
     mine = {"label": f"{LABEL}={owner}"}
     try:
         return [
-            *client.containers.list(all=True, filters=mine),
+            *client.containers.list(all=True, filters=mine, ignore_removed=True),
             *client.networks.list(filters=mine),
         ]
     finally:
@@ -76,12 +81,41 @@ def test_ctrl_c_in_the_middle_of_a_check(training: Image) -> None:
     assert left(found[0].labels[LABEL]) == []
 
 
+@pytest.mark.skipif(
+    shutil.which(registry.PROGRAM) is None, reason=f"{registry.PROGRAM} is not installed"
+)
+def test_ctrl_c_in_the_middle_of_a_push(training: Image) -> None:
+    """A push of gigabytes is not waited for, and the name in the registry goes."""
+    program = "from byoc.cli import main; main()"
+    words = ["-c", program, "check", training.given_name, "--only", "I01"]
+    with subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL) as run:
+        end = time.monotonic() + 120
+        while not pushed(run.pid):
+            assert run.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(20) == 130
+    assert pushed(run.pid) == []
+    assert list(Path(tempfile.gettempdir()).glob(f"byoc-check.*-{run.pid}-*")) == []
+
+
+def pushed(pid: int) -> list[str]:
+    """Names of images that the run with this id gave them to push them."""
+    client = docker.from_env()
+    try:
+        names = [name for it in client.images.list() for name in it.tags]
+    finally:
+        client.close()
+    return [it for it in names if re.search(rf"/byoc-check:.*-{pid}-", it)]
+
+
 def running(pid: int) -> list[Any]:
     client = docker.from_env()
     try:
         return [
             it
-            for it in client.containers.list(filters={"label": LABEL})
+            for it in client.containers.list(filters={"label": LABEL}, ignore_removed=True)
             if f"-{pid}-" in it.labels[LABEL]
         ]
     finally:

@@ -104,6 +104,9 @@ class Engine:
             for line in self._client.images.push(
                 repository, self._owner, stream=True, decode=True, auth_config={}
             ):
+                # A push goes on for minutes; leaving its stream ends it.
+                if self._closed:
+                    raise EngineError("the check was ended")
                 if "error" in line:
                     raise EngineError(f"cannot push to {host}: {line['error']}")
             yield _REPOSITORY, self._owner

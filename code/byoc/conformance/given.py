@@ -150,9 +150,19 @@ def _with(image: Image, served: Hosting, given: Given) -> Hosting:
             message=message,
             is_a_guess=False,
             bad=_bad(message, is_good=True),
-            lines=(message,) if kind.partition(";")[0].strip() in _LINES else (),
+            lines=_lines(message),
         )
     return served
+
+
+def _lines(message: Message) -> tuple[Message, ...]:
+    """Batch transform's, if it is lines: as they are, and with one between them that is none."""
+    kind = message.content_type.partition(";")[0].strip()
+    if kind not in _LINES:
+        return ()
+    lines = message.body.removesuffix(b"\n").split(b"\n")
+    lines.insert((len(lines) + 1) // 2, b'"' if kind == "text/csv" else b"{")
+    return message, dataclasses.replace(message, body=b"\n".join(lines) + b"\n")
 
 
 def _bad(message: Message, *, is_good: bool) -> tuple[tuple[Message, int], ...]:

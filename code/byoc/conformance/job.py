@@ -16,6 +16,7 @@ from docker.types import EndpointConfig, Mount
 
 from byoc.conformance.image import Image
 from byoc.conformance.outcome import Failed
+from byoc.conformance.patience import patience
 from byoc.conformance.tree import Tree
 
 END_SECONDS = 300.0
@@ -122,13 +123,14 @@ class Job:
 
     def until(self, is_so: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
         """Waits until it is so; raises ``Failed`` where the job ends first, or time is up."""
-        end = time.monotonic() + seconds
+        begin = time.monotonic()
         while not is_so():
             if not self.is_running() and not is_so():
                 ended = self.wait()
                 raise Failed(f"the job ended (exit {ended.code}) before {what}: {ended.cause}")
-            if time.monotonic() > end:
-                raise Failed(f"{what}: not within {seconds:.0f} s")
+            took = time.monotonic() - begin
+            if took > patience(seconds):
+                raise Failed(f"{what}: not within {took:.0f} s")
             time.sleep(_POLL_SECONDS)
 
     def until_line(self, regex: str, seconds: float = 120.0) -> None:

@@ -108,9 +108,10 @@ def copy(source: Path, target: Path) -> None:
 
 
 def scatter(source: Path, target: Path, parts: int) -> bool:
-    """Writes the one table in ``source`` as ``parts`` files in nested folders of ``target``.
+    """Writes the one table in ``source`` as files in nested folders of ``target``.
 
-    False, with nothing written, where ``source`` is not one .tsv, .csv or .jsonl file.
+    ``parts``: so many files, or one for each row if there are fewer. False, with nothing written,
+    where ``source`` is not one .tsv, .csv or .jsonl file of two rows at least.
     """
     found = files(source)
     if len(found) != 1 or found[0].suffix not in {".tsv", ".csv", ".jsonl"}:
@@ -118,7 +119,8 @@ def scatter(source: Path, target: Path, parts: int) -> bool:
     lines = found[0].read_text(encoding="utf-8").splitlines(keepends=True)
     header = lines[:0] if found[0].suffix == ".jsonl" else lines[:1]
     rows = lines[len(header) :]
-    if len(rows) < parts:
+    parts = min(parts, len(rows))
+    if parts < 2:
         return False
     for part in range(parts):
         start, end = len(rows) * part // parts, len(rows) * (part + 1) // parts

@@ -8,11 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+from told import breaks
+
 LINES = ("text/csv", "application/jsonlines")
-
-
-def breaks(name: str) -> bool:
-    return name in os.environ.get("BREAKS", "").split(",")
 
 
 class RefusedError(Exception):

@@ -9,6 +9,7 @@ from byoc.conformance.clauses import clause
 from byoc.conformance.hosting import Hosting, Message
 from byoc.conformance.image import Image
 from byoc.conformance.outcome import Findings, TooSlow
+from byoc.conformance.patience import patience
 from byoc.conformance.serving.server import (
     PATIENT,
     REFUSED,
@@ -133,12 +134,12 @@ def variables_of_the_toolkit(image: Image) -> str:
         findings.expect(both, f"two workers: {len(_workers(server))}", "two workers")
         reply = server.invoke(Message(b"30", "text/plain"))
         findings.expect(
-            reply.status >= 500 and reply.seconds < 15,
+            reply.status >= 500 and reply.seconds < patience(15),
             f"timeout of 2 s: {reply.status} after {reply.seconds:.0f} s",
             f"timeout: {reply.status} after {reply.seconds:.1f} s",
         )
     wrong = {"SAGEMAKER_MODEL_SERVER_WORKERS": "many"}
     with serving(image, mounted(script(image, PATIENT)), environment=wrong) as server:
-        code = server.wait(30)
+        code = server.wait(patience(30))
         findings.expect(code not in (0, None), f"workers many: exit {code}", server.last_words())
     return findings.seen()

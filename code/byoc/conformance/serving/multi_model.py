@@ -14,7 +14,7 @@ from docker.types import Mount
 from byoc.conformance.clauses import clause
 from byoc.conformance.hosting import Message
 from byoc.conformance.image import Image
-from byoc.conformance.outcome import Findings, NotApplicable
+from byoc.conformance.outcome import Findings, NotApplicable, NotTried
 from byoc.conformance.serving.server import Reply, Server, script, serving
 
 LABEL = "com.amazonaws.sagemaker.capabilities.multi-models"
@@ -56,6 +56,14 @@ def _models(image: Image, count: int, ballast: int = 0) -> Path:
 def load(server: Server, name: str, place: str) -> Reply:
     body = json.dumps({"model_name": name, "url": f"/models/{place}"}).encode()
     return server.ask("POST", "/models", body, {"Content-Type": "application/json"})
+
+
+def must_load(server: Server, name: str, place: str) -> None:
+    """Raises ``NotTried`` where it does not: that is M02's fault."""
+    reply = load(server, name, place)
+    if reply.status != 200:
+        said = f"{reply.status or reply.fault}: {reply.body[:200]!r}"
+        raise NotTried(f"a model cannot be loaded (M02): {said}")
 
 
 def call(server: Server, method: str, name: str, after: str = "") -> Reply:
@@ -157,7 +165,7 @@ def lists_models(image: Image) -> str:
     findings = Findings()
     with many(image, _models(image, 1)) as server:
         findings.expect(loaded(server) == [], f"at first: {loaded(server)}")
-        load(server, "one", "model-0")
+        must_load(server, "one", "model-0")
         page = server.ask("GET", "/models").json()
         wanted = [{"modelName": "one", "modelUrl": "/models/model-0"}]
         findings.expect(page.get("models") == wanted, f"listed: {page}", "listed")
@@ -179,7 +187,7 @@ def gives_memory_back(image: Image) -> str:
     findings = Findings()
     with many(image, _models(image, 1, 300)) as server:
         before = _memory(server)
-        load(server, "one", "model-0")
+        must_load(server, "one", "model-0")
         call(server, "POST", "one", "/invoke")
         held = _memory(server)
         gone = call(server, "DELETE", "one").status
@@ -213,7 +221,7 @@ def invokes_models(image: Image) -> str:
     names = ["a/b+c é%", "0123456789abcdef" * 12]
     with many(image, _models(image, 2)) as server:
         for number, name in enumerate(names):
-            load(server, name, f"model-{number}")
+            must_load(server, name, f"model-{number}")
         for number, name in enumerate(names):
             reply = call(server, "POST", name, "/invoke")
             right = reply.body == f"model-{number}".encode()

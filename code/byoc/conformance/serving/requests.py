@@ -8,6 +8,7 @@ from byoc.conformance.clauses import clause
 from byoc.conformance.hosting import Message
 from byoc.conformance.image import Image
 from byoc.conformance.outcome import Findings
+from byoc.conformance.patience import patience
 from byoc.conformance.serving.server import (
     Reply,
     expect_taken,
@@ -79,7 +80,7 @@ def bodies_up_to_the_limit(image: Image) -> str:
         f"{largest + 1} bytes: {_said(refused)}",
         f"{largest + 1}: {refused.status or refused.fault} after {refused.seconds:.1f} s",
     )
-    findings.expect(refused.seconds < 5, f"refused after {refused.seconds:.1f} s only")
+    findings.expect(refused.seconds < patience(5), f"refused after {refused.seconds:.1f} s only")
     told = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "20"}
     with serving(image, mounted(model_of(image)), environment=told) as raised:
         raised.wait_ready()

@@ -10,6 +10,7 @@ from pathlib import Path
 from byoc.conformance.clauses import clause
 from byoc.conformance.image import Image
 from byoc.conformance.outcome import Findings, NotApplicable, NotTried
+from byoc.conformance.patience import patience
 from byoc.conformance.serving.server import (
     PATIENT,
     START_SECONDS,
@@ -55,7 +56,7 @@ def serves_with_the_command(image: Image) -> str:
         expect_taken(findings, image, reply, "an invocation")
         first = server.read("cat", "/proc/1/cmdline").replace("\0", " ").strip()
         server.signal("SIGTERM")
-        code = server.wait(35)
+        code = server.wait(patience(35))
         findings.expect(code == 0, f"SIGTERM: exit {code}", f"PID 1 is {first!r}; SIGTERM ends it")
     return findings.seen()
 
@@ -139,7 +140,7 @@ def a_broken_model_is_told(image: Image) -> str:
         raise NotApplicable("it answers with 200 without a model: that is in the image")
     for name, folder in models:
         with serving(image, mounted(folder) if folder else ()) as server:
-            code = server.wait(CAUSE_SECONDS)
+            code = server.wait(patience(CAUSE_SECONDS))
             said = server.last_words()
             findings.expect(
                 code not in (0, None),

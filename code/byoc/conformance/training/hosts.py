@@ -12,6 +12,7 @@ from byoc.conformance.clauses import clause
 from byoc.conformance.image import Image
 from byoc.conformance.job import Ended, Job, Setting, first_run, lay_out, run
 from byoc.conformance.outcome import Failed, Findings, NotApplicable, NotTried
+from byoc.conformance.patience import patience
 from byoc.conformance.training.judging import (
     expect_same_metrics,
     expect_success,
@@ -75,7 +76,7 @@ def _one_killed(image: Image) -> _Pair:
             time.sleep(first_run(image).seconds)
         second.signal("SIGKILL")
         start = time.monotonic()
-        ended = first.end_or_kill(_PROMPT_SECONDS)
+        ended = first.end_or_kill(patience(_PROMPT_SECONDS))
         return _Pair([ended, second.wait()], time.monotonic() - start)
 
 
@@ -101,7 +102,8 @@ def host_names(image: Image) -> str:
         return findings.seen()
     tree = lay_out(image)
     tree.write_hosts(HOSTS[0], HOSTS[:1])
-    expect_success(findings, run(image, tree), f"one host named {HOSTS[0]}")
+    ended = run(image, tree, Setting(host=HOSTS[0]))
+    expect_success(findings, ended, f"one host named {HOSTS[0]}")
     return findings.seen()
 
 
@@ -135,7 +137,8 @@ def several_processes(image: Image) -> str:
     leader = next((it for it in pair.ended if it.metrics(work.metrics)), pair.ended[0])
     expect_same_metrics(findings, image, leader, first, "two hosts")
     _death(image, findings)
-    findings.note("several GPUs: not tried")
+    seen = "all jobs ran with the host's GPUs" if image.engine.gpu else "several GPUs: not tried"
+    findings.note(seen)
     return findings.seen()
 
 

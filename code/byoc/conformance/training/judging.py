@@ -70,7 +70,7 @@ def expect_failure(findings: Findings, ended: Ended, what: str, words: Iterable[
         return
     first, told = text.splitlines()[0], text[:FAILURE_LIMIT].lower()
     findings.expect(
-        not first.startswith(("Traceback", "  File", "framework error")),
+        not first.lower().startswith(("traceback", "file ", "framework error")),
         f"{what}: output/failure begins with {first[:60]!r}, not with the cause",
     )
     missing = [word for word in words if word.lower() not in told]

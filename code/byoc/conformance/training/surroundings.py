@@ -10,7 +10,7 @@ from byoc.conformance.clauses import clause
 from byoc.conformance.contents import files_of, read_text
 from byoc.conformance.image import Image
 from byoc.conformance.job import Setting, first_run, lay_out, run
-from byoc.conformance.outcome import Findings
+from byoc.conformance.outcome import Findings, NotApplicable
 from byoc.conformance.training.judging import (
     expect_failure,
     expect_success,
@@ -25,6 +25,9 @@ _DRIVER_FILES = re.compile(
 )
 _COMPAT = re.compile(r"(^|/)compat/")
 _OLD_DRIVER = "450.51.06"
+
+_VARIABLES = ("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES")
+_USES_GPUS = re.compile(r"(^|/)(lib(cudart|cublas|nvrtc)[^/]*\.so|torch/version\.py$)")
 
 _SMI = f"""#!/bin/sh
 echo {_OLD_DRIVER}
@@ -58,9 +61,10 @@ def network_isolation(image: Image) -> str:
 def gpu_driver(image: Image) -> str:
     """No NVIDIA driver in the image, its variables set; a driver too old is one clear line.
 
-    How: the image's files and variables are looked at; then a job runs on a made-up GPU host with
-    a driver of CUDA 11.0 (a device file and an nvidia-smi that answers), and must fail with one
-    line that names the driver. Where torch is a CPU build its version file is replaced by one that
+    How: the image's files and variables are looked at; one with nothing for a GPU in it (CUDA,
+    torch or such a variable) needs none. Then a job runs on a made-up GPU host with a driver of
+    CUDA 11.0 (a device file and an nvidia-smi that answers), and must fail with one line that
+    names the driver. Where torch is a CPU build its version file is replaced by one that
     says CUDA, so that the line is tried all the same.
     Remedy: install CUDA's user space only, set NVIDIA_VISIBLE_DEVICES=all and
     NVIDIA_DRIVER_CAPABILITIES=compute,utility, compare the driver with torch.version.cuda at start.
@@ -71,11 +75,19 @@ def gpu_driver(image: Image) -> str:
     # Stubs are for linking: no program ever loads one.
     found = [it for it in found if "/stubs/" not in it]
     findings.expect(not found, f"the driver's own: {', '.join(found[:5])}", "no driver's files")
-    for name in ("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"):
+    if not found and not _is_for_gpus(image):
+        raise NotApplicable("nothing in it is for a GPU: no CUDA, no torch, no NVIDIA_ variable")
+    for name in _VARIABLES:
         value = image.variables.get(name)
         findings.expect(bool(value), f"{name} is not set", f"{name}={value}")
     _old_driver(image, findings)
     return findings.seen()
+
+
+def _is_for_gpus(image: Image) -> bool:
+    return any(image.variables.get(it) for it in _VARIABLES) or any(
+        _USES_GPUS.search(path) for path in files_of(image)
+    )
 
 
 def _old_driver(image: Image, findings: Findings) -> None:
@@ -99,4 +111,6 @@ def _old_driver(image: Image, findings: Findings) -> None:
         findings.note("a CPU build of torch, made to say CUDA 13.0")
     ended = run(image, lay_out(image), Setting(mounts=mounts))
     expect_failure(findings, ended, f"driver {_OLD_DRIVER}", [_OLD_DRIVER, "driver"])
-    findings.note("a real GPU: not tried")
+    findings.note(
+        "all jobs ran with the host's GPUs" if image.engine.gpu else "a real GPU: not tried"
+    )

@@ -1,0 +1,97 @@
+"""`byoc check` on images that nobody told it anything of: what it finds out, tries and leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import broken
+import pytest
+from broken import GOOD
+
+from byoc import cli
+from byoc.conformance.engine import Engine
+
+PROMISES = {"I01", "I02"}
+"""What can be judged of any image, whatever it needs."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _images(engine: Engine) -> Iterator[None]:
+    broken.build_good()
+    yield
+    broken.remove()
+
+
+def checked(folder: Path, image: str, *words: str) -> tuple[int, dict[str, Any]]:
+    """The exit code, and the clauses of the JSON by id."""
+    report = folder / "rows.json"
+    code = cli.run(["check", image, "--json", str(report), *words])
+    found = json.loads(report.read_text(encoding="utf-8"))
+    return code, {it["id"]: it for it in found["clauses"]}
+
+
+def verdicts(clauses: dict[str, Any], verdict: str) -> set[str]:
+    return {name for name, it in clauses.items() if it["verdict"] == verdict}
+
+
+def test_nothing_but_the_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A good image that wants data and a model: nothing fails, and each row says what it lacks."""
+    code, clauses = checked(tmp_path, GOOD)
+    assert code == 0
+    told = capsys.readouterr()
+    assert "training: the program /usr/local/bin/train" in told.err
+    assert "serving: the program /usr/local/bin/serve" in told.err
+    assert len(clauses) == 45
+    assert verdicts(clauses, "fail") == set()
+    # An empty channel is sent: it must be refused as a failure.
+    assert {*PROMISES, "T10", "M01"} <= verdicts(clauses, "pass")
+    untried = {name: clauses[name]["seen"] for name in verdicts(clauses, "not tried")}
+    assert untried["T01"].startswith("no --channel given, and with an empty one: exit 1")
+    assert untried["H05"].startswith("no --model given, and without one: the container ended")
+    assert all(untried.values())
+
+
+def test_with_what_the_image_wants_the_rest_is_tried(tmp_path: Path) -> None:
+    data, model, payload = tmp_path / "training", tmp_path / "model", tmp_path / "payload.json"
+    data.mkdir()
+    model.mkdir()
+    (data / "rows.tsv").write_text("x\ty\n" + "".join(f"{x}\t{3 * x}\n" for x in range(20)))
+    (model / "model.json").write_text('{"factor": 2.0}')
+    payload.write_text('{"x": 2}')
+    words = ["--channel", f"training={data}", "--model", str(model), "--payload", str(payload)]
+    only = ["--only", "T01,T09,T14,H01,H05,H07,H12,B01"]
+    code, clauses = checked(tmp_path, GOOD, *words, *only)
+    assert verdicts(clauses, "pass") == set(clauses), clauses
+    assert code == 0
+
+
+def test_a_fault_is_found_with_nothing_but_the_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = broken.build(broken.by_name("training", "fails-with-0"))
+    code, clauses = checked(tmp_path, image, "--training", "--only", "T10,I02")
+    assert code == 1
+    assert verdicts(clauses, "fail") == {"T10"}
+    assert "no channel: exit 0" in clauses["T10"]["cause"]
+    out = capsys.readouterr().out
+    assert "remedy: catch everything" in out
+    assert "AWS: How Amazon SageMaker AI signals" in out
+
+
+def test_an_image_that_does_neither(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bare base image: both parts are tried, and what says that it does neither is a fail."""
+    base = subprocess.run(
+        [broken.ROOT / "docker/base.sh"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    code, clauses = checked(tmp_path, base, "--skip", "I01")
+    assert code == 1
+    assert "nothing tells what this image is for: both parts are tried" in capsys.readouterr().err
+    failed = verdicts(clauses, "fail")
+    assert {"T01", "H01"} <= failed
+    assert all("cannot start" in clauses[name]["cause"] for name in failed), clauses
+    # Found from labels: it makes no claim to hold several models.
+    assert {"M01", "M02", "M03", "M04", "M05", "M06"} <= verdicts(clauses, "not applicable")
