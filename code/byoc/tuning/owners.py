@@ -1,0 +1,69 @@
+"""Which processes work on a tuning, and whether they still live.
+
+On one host a lock tells: it goes with its holder, whatever kills it. Of another host's processes
+only their last sign of life is known, which they leave with each trial (``beat``).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BEAT_SECONDS = 60.0
+SILENT_SECONDS = 900.0
+"""A process of another host that has left no sign of life for so long is taken for dead."""
+
+_FOLDER, _LOCK = "owners", "lock"
+
+
+class Owner:
+    """This process among those that work on the tuning of ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.host, self.id = socket.gethostname(), uuid.uuid4().hex
+        (folder / _FOLDER).mkdir(parents=True, exist_ok=True)
+        self._path = folder / _FOLDER / self.id
+        self._file = self._path.open("w")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def close(self) -> None:
+        """From here on this process owns nothing."""
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def sign(self) -> dict[str, Any]:
+        """What stands in a trial of this process's."""
+        return {"host": self.host, "id": self.id, "beat": time.time()}
+
+    def is_here(self, sign: Mapping[str, Any]) -> bool:
+        """Whether the trial's owner is, or was, a process of this host."""
+        return bool(sign.get("host") == self.host)
+
+    def is_alive(self, sign: Mapping[str, Any]) -> bool:
+        """Whether the process that left ``sign`` still works on its trial."""
+        if not sign:
+            return False
+        if not self.is_here(sign):
+            return bool(time.time() - sign["beat"] < SILENT_SECONDS)
+        try:
+            with (self._folder / _FOLDER / sign["id"]).open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+        return False
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One process of this host at a time: for taking up a trial, which is several steps."""
+        with (self._folder / _LOCK).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
