@@ -1,7 +1,8 @@
 """Which processes work on a tuning, and whether they still live.
 
-On one host a lock tells: it goes with its holder, whatever kills it. Of another host's processes
-only their last sign of life is known, which they leave with each trial (``beat``).
+Where they share the tuning's folder a lock tells: it goes with its holder, whatever kills it. Of
+another host's processes only their last sign of life is known, which they leave with each trial
+(``beat``).
 """
 
 from __future__ import annotations
@@ -29,13 +30,11 @@ class Owner:
         self._folder = folder
         self.host, self.id = socket.gethostname(), uuid.uuid4().hex
         (folder / _FOLDER).mkdir(parents=True, exist_ok=True)
-        self._path = folder / _FOLDER / self.id
-        self._file = self._path.open("w")
+        self._file = (folder / _FOLDER / self.id).open("w")
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def close(self) -> None:
-        """From here on this process owns nothing."""
-        self._path.unlink(missing_ok=True)
+        """From here on this process owns nothing; the file stays, so that others see that."""
         self._file.close()
 
     def sign(self) -> dict[str, Any]:
@@ -43,27 +42,25 @@ class Owner:
         return {"host": self.host, "id": self.id, "beat": time.time()}
 
     def is_here(self, sign: Mapping[str, Any]) -> bool:
-        """Whether the trial's owner is, or was, a process of this host."""
-        return bool(sign.get("host") == self.host)
+        """Whether the trial's owner is, or was, a process that shares this folder."""
+        return "id" in sign and (self._folder / _FOLDER / sign["id"]).exists()
 
     def is_alive(self, sign: Mapping[str, Any]) -> bool:
         """Whether the process that left ``sign`` still works on its trial."""
         if not sign:
             return False
-        if not self.is_here(sign):
-            return bool(time.time() - sign["beat"] < SILENT_SECONDS)
         try:
             with (self._folder / _FOLDER / sign["id"]).open("r") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except FileNotFoundError:
-            return False
+            return bool(time.time() - sign["beat"] < SILENT_SECONDS)
         return False
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """One process of this host at a time: for taking up a trial, which is several steps."""
+        """One process of this folder at a time: for taking up a trial, which is several steps."""
         with (self._folder / _LOCK).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -36,7 +36,9 @@ class Limits:
 
 def trial_job(definition: Definition, job: TrainingJob, values: Mapping[str, str]) -> Request:
     """CreateTrainingJob of the trial that has ``values`` for the ranges."""
-    hyperparameters = {**job.hyperparameters, **definition.fixed, **values}
+    tuned = {it.name for it in definition.ranges}
+    usual = {name: value for name, value in job.hyperparameters.items() if name not in tuned}
+    hyperparameters = {**usual, **definition.fixed, **values}
     request = requests.training_job(
         dataclasses.replace(
             job, hyperparameters=hyperparameters, max_runtime=definition.max_runtime
