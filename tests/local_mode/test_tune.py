@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import pytest
 
 from byoc import cli
 from byoc.cores import available_cores
+from byoc.corpus import write_corpus
 from byoc.launch.state import Record
 from byoc.launch.supervised import JOBS
 from byoc.tuning import here, study_results
@@ -120,6 +122,32 @@ def test_a_tuning_ends_with_its_best_trial(tunings: Tunings) -> None:
     # Each of two parallel trials has half of the cores.
     threads = {event[3] for event in tunings.events() if event[1] == "began"}
     assert threads == {str(max(1, available_cores() // 2))}
+
+
+@pytest.mark.usefixtures("tunings")
+def test_real_trials_are_judged_by_the_model_that_they_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both presets' objectives, the embedded corpus and the tiny model; 2 trials at a time."""
+    write_corpus(tmp_path / "corpus", size=200)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tiny = ["-Hmodel-name-or-path=scratch", "-Hepochs=3", "-Hseed=1", "-Hmax-length=16"]
+    data = ["--train", "corpus/train", "--validation", "corpus/validation"]
+    command = ["tune", "--name", "t", "--preset", "cola-mcc", "--max-jobs", "2", *data, *tiny]
+    assert cli.run([*command, "--range", "lr=1e-3:1e-2:Logarithmic"]) == 0
+    result = study_results.read(here.find(Path("out/tune/t"), "t", None))
+    assert statuses(result) == ["Completed"] * 2
+    for trial in result.trials:
+        with tarfile.open(trial.artifact.removeprefix("file://")) as tar:
+            kept = json.load(tar.extractfile("metrics.json"))  # type: ignore[arg-type]
+        assert trial.value == pytest.approx(kept["val_mcc"], abs=1e-5)
+        assert sorted(trial.curve) == [1, 2, 3]
+        assert trial.value == pytest.approx(max(trial.curve.values()))
+    capsys.readouterr()
+    best = ["--hyperparameters", "out/tune/t/best.json"]
+    assert cli.run(["train", "--train", "corpus/train", *best, "--print-request"]) == 0
+    request = json.loads(capsys.readouterr().out)
+    assert request["HyperParameters"] == {**result.fixed, **(result.best or trial).values}
 
 
 def test_failures_are_recorded_and_the_tuning_goes_on(tunings: Tunings) -> None:
