@@ -23,6 +23,8 @@ from byoc.commands.predict import predict
 from byoc.commands.serve import serve
 from byoc.commands.train import train
 from byoc.commands.transform import transform_
+from byoc.commands.tune import tune
+from byoc.commands.tune_later import attach, show, stop
 from byoc.launch.errors import LaunchError
 
 
@@ -33,7 +35,9 @@ def cli() -> None:
 
 
 debug.add_command(rules)
-for command in (train, serve, predict, transform_, data, demo, debug, check):
+for command in (show, attach, stop):
+    tune.add_command(command)
+for command in (train, tune, serve, predict, transform_, data, demo, debug, check):
     cli.add_command(command)
 
 

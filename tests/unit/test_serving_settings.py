@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from byoc.cores import available_cores
 from byoc.serving import variables
 from byoc.serving.faults import ServingFault
 from byoc.serving.model_files import workers_of_a_gpu
-from byoc.serving.settings import available_cores, read_settings
+from byoc.serving.settings import read_settings
 
 
 def test_defaults() -> None:

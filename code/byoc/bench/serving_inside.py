@@ -31,8 +31,8 @@ def main() -> None:
 
 def _measure(texts: list[str], seconds: float, precision: str, found: dict[str, Any]) -> None:
     from byoc import contract
+    from byoc.cores import available_cores
     from byoc.serving.inference import model_fn
-    from byoc.serving.settings import available_cores
 
     classifier, cores = model_fn(str(contract.model_dir())), available_cores()
     rows = classifier.tokenizer.rows(texts)

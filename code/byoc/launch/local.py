@@ -11,8 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from byoc.launch import local_session
 from byoc.launch.errors import LaunchError
 from byoc.launch.supervised import SupervisedClient
+
+SESSION = "session"
+"""The folder in a training job's record where the SDK keeps its files."""
 
 
 class LocalClient(SupervisedClient):
@@ -31,6 +35,9 @@ class LocalClient(SupervisedClient):
 
     def job_command(self, folder: Path) -> Sequence[str]:
         return [sys.executable, "-m", "byoc.launch.local_job", str(folder)]
+
+    def abandoned(self, folder: Path) -> None:
+        local_session.remove(folder / SESSION)
 
     def transform_command(self, folder: Path) -> Sequence[str]:
         return [sys.executable, "-m", "byoc.launch.local_transform", str(folder)]

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from byoc.launch.errors import LaunchError
+from byoc.launch.local import SESSION
 from byoc.launch.local_session import open_session, remove, stop_in_background, use_plain_log
 from byoc.launch.outcome import STOPPED, outcome
 from byoc.launch.state import Record, last_line
@@ -31,7 +32,7 @@ class _Job:
     def __init__(self, record: Record) -> None:
         self.record = record
         self.request = record.read("request.json")
-        self.root = record.folder / "session"
+        self.root = record.folder / SESSION
         self.asked_to_stop = self.out_of_time = False
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:

@@ -27,6 +27,8 @@ from byoc.launch.uris import to_path
 JOBS, TRANSFORMS = "training-jobs", "transform-jobs"
 MODELS, CONFIGS, ENDPOINTS = "models", "endpoint-configs", "endpoints"
 ENDED = ("Completed", "Failed", "Stopped")
+SUPERVISOR_DIED = "the job's supervisor died"
+"""How the FailureReason of a job begins that was neither the job's own fault nor stopped."""
 
 _STOP_SECONDS = 45.0
 """SageMaker gives a server 30 s after SIGTERM; a container takes a moment more to go."""
@@ -63,6 +65,9 @@ class SupervisedClient(abc.ABC):
         """Variables of that command, besides this process's own."""
         return {}
 
+    def abandoned(self, _folder: Path) -> None:  # noqa: B027  (most places leave nothing)
+        """Ends what a training job's supervisor has left running when it was killed."""
+
     def create_training_job(self, **request: Any) -> dict[str, Any]:
         """Starts the job and returns at once; raises ``LaunchError`` where it cannot start."""
         training_fields.check(request, self.where)
@@ -88,7 +93,8 @@ class SupervisedClient(abc.ABC):
         if state.get("TrainingJobStatus") not in ENDED and not alive:
             state["TrainingJobStatus"] = state["SecondaryStatus"] = "Failed"
             said = last_line(record.log)
-            state["FailureReason"] = "the job's supervisor died" + (f": {said}" if said else "")
+            state["FailureReason"] = SUPERVISOR_DIED + (f": {said}" if said else "")
+            self.abandoned(record.folder)
             record.write("state.json", state)
         self._reap()
         return {**record.read("request.json"), **state}
@@ -123,7 +129,7 @@ class SupervisedClient(abc.ABC):
         state = record.read("state.json")
         if state.get("TransformJobStatus") not in ENDED and not alive:
             state["TransformJobStatus"] = "Failed"
-            state["FailureReason"] = f"the job's supervisor died: {last_line(record.log)}"
+            state["FailureReason"] = f"{SUPERVISOR_DIED}: {last_line(record.log)}"
             record.write("state.json", state)
         self._reap()
         return {**record.read("request.json"), **state}

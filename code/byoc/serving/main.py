@@ -16,9 +16,10 @@ from pathlib import Path
 from types import FrameType
 
 from byoc import contract
+from byoc.cores import available_cores
 from byoc.serving import log, model_files, variables
 from byoc.serving.faults import ServingFault
-from byoc.serving.settings import available_cores, default_workers, read_settings
+from byoc.serving.settings import default_workers, read_settings
 from byoc.serving.state import State
 from byoc.serving.supervisor import Supervisor
 

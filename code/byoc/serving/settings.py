@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from byoc.cores import available_cores
 from byoc.serving import variables
 from byoc.serving.rules import MAX_INPUTS, Rules
 
@@ -135,29 +136,6 @@ def _execution(
     transforms = variables.TRANSFORMS.read(environment) or 2 * workers
     words = {"multi_record": "MultiRecord", "single_record": "SingleRecord"}
     return ExecutionParameters(min(transforms, most), words[strategy], payload)
-
-
-def available_cores(root: Path = Path("/")) -> int:
-    """CPU cores that this container may use: its affinity and its cgroup's quota, not the host's.
-
-    Source: the kernel's cgroup documentation, cpu.max (v2) and cpu.cfs_quota_us (v1).
-    """
-    cores = len(os.sched_getaffinity(0))
-    quota = _quota(root / "sys/fs/cgroup")
-    return max(1, min(cores, int(quota))) if quota else cores
-
-
-def _quota(cgroup: Path) -> float | None:
-    """How many cores' worth of time the cgroup has; None where nothing limits it."""
-    try:
-        if (cgroup / "cpu.max").exists():
-            limit, period = (cgroup / "cpu.max").read_text().split()
-        else:
-            limit = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
-        return None if limit in {"max", "-1"} else max(1.0, int(limit) / int(period))
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
 
 
 def default_workers(lowest: int = 1) -> int:

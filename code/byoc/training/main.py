@@ -11,9 +11,12 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from byoc import contract
+from byoc.metric_lines import METRICS, metric_line
 from byoc.training import debugging_settings, platform, redact, script
 from byoc.training.config import TrainingConfig, parse_hyperparameters
 from byoc.training.faults import StoppedError, ToldFault, TrainingFault, reason
@@ -86,6 +89,9 @@ def _train(config: TrainingConfig, splits: Splits, folder: Path, stop: StopReque
         prepared.save()
         torchrun.run(folder, hosts, processes, stop)
         where = f"the model is in {contract.model_dir()} of {hosts.first}"
+        found = _results()
+        if found:  # on the first host
+            print(_kept(found), flush=True)
         print(f"trained: {where}{_ended_early()}", flush=True)
         return
     with libraries.importing():
@@ -93,18 +99,33 @@ def _train(config: TrainingConfig, splits: Splits, folder: Path, stop: StopReque
         from byoc.training.place import Place
 
     metrics = train(prepared, stop, Place())
+    print(_kept(metrics), flush=True)
     kept = f"the weights of epoch {metrics['epoch']:g}"
     print(f"trained: {kept} are in {contract.model_dir()}{_ended_early()}", flush=True)
 
 
+def _kept(metrics: Mapping[str, Any]) -> str:
+    """The metrics of the model that is kept, as the last metric line of all.
+
+    SageMaker's tuner takes the last value of a metric for the job's, whichever epoch it is of.
+    """
+    return "kept: " + metric_line({name: metrics[name] for name in ("epoch", *METRICS)})
+
+
 def _ended_early() -> str:
     """By which rule, where one has ended training; its name stands in metrics.json."""
+    rule = _results().get("ended_by_rule")
+    return f"; training was ended early by rule {rule}" if rule else ""
+
+
+def _results() -> dict[str, Any]:
+    """metrics.json; empty where this host has none."""
     try:
         text = (contract.output_data_dir() / "metrics.json").read_text(encoding="utf-8")
-        rule = json.loads(text).get("ended_by_rule")
+        found: dict[str, Any] = json.loads(text)
     except (OSError, ValueError):
-        return ""
-    return f"; training was ended early by rule {rule}" if rule else ""
+        return {}
+    return found
 
 
 def _check_writable() -> None:

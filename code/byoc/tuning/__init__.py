@@ -1,0 +1,1 @@
+"""Hyperparameter tuning: one definition, run here or by SageMaker."""

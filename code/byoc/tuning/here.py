@@ -1,0 +1,103 @@
+"""A tuning on this machine, from its folder: begun, gone on with, stopped, read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from byoc.launch.clients import make_client
+from byoc.launch.errors import LaunchError
+from byoc.launch.state import STATE_VARIABLE, state_dir
+from byoc.tuning import study_results
+from byoc.tuning.owners import Owner
+from byoc.tuning.results import TuningResult
+from byoc.tuning.study import DATABASE, Plan, Study
+from byoc.tuning.tuner import Tuner
+
+BEST, TRIALS, RESULTS = "best.json", "trials.csv", "results.json"
+
+Limit = Callable[[TuningResult], str]
+
+
+def find(folder: Path, name: str, url: str | None) -> Study:
+    """A tuning that there is; raises ``LaunchError`` where there is none."""
+    if url is None and not (folder / DATABASE).is_file():
+        raise LaunchError(f"there is no tuning {name}: no {folder / DATABASE}")
+    study = Study(folder, name, url)
+    if not study.open():
+        raise LaunchError(f"there is no tuning {name} in {url or folder}")
+    return study
+
+
+def begin(study: Study, plan: Callable[[], Plan], wanted: Plan, say: Callable[[str], None]) -> Plan:
+    """Makes the tuning, or takes up the one that has the name; returns its plan.
+
+    ``wanted`` is compared with a tuning that is there; ``plan`` is called where there is none, and
+    may write files. Raises ``LaunchError`` where the tuning that is there is another one.
+    """
+    owner = Owner(study.folder)
+    try:
+        if study.open():
+            old = study.plan
+            differing = old.differing(wanted)
+            if differing:
+                raise LaunchError(
+                    f"there is a tuning {study.name} already, with another "
+                    f"{', '.join(differing)}: choose another --name, or go on with it by "
+                    f"`byoc tune attach {study.name}`"
+                )
+            say(f"going on with tuning {study.name}: {len(study.trials())} trials there already")
+            found = dataclasses.replace(old, definition=wanted.definition)
+        else:
+            found = dataclasses.replace(plan(), state=str(state_dir()))
+        study.begin(found, owner)
+        for name in found.definition.warm_start:
+            parent = find(study.folder.parent / name, name, None)
+            taken, left = study.warm_start(found.definition, parent)
+            say(
+                f"warm start: {taken} trials of {name} taken over"
+                + (f", {left} left out: outside of the ranges" if left else "")
+            )
+    finally:
+        owner.close()
+    return found
+
+
+def work(
+    study: Study,
+    show: Callable[[TuningResult], None],
+    say: Callable[[str], None],
+    limit: Limit | None = None,
+    max_parallel: int | None = None,
+) -> TuningResult:
+    """Works on the tuning until it has ended, beside others or alone; writes the results.
+
+    ``max_parallel``: of this process, where it is not the definition's.
+    """
+    plan = study.plan
+    if max_parallel is not None:
+        definition = dataclasses.replace(plan.definition, max_parallel=max_parallel)
+        plan = dataclasses.replace(plan, definition=definition)
+    if plan.state and Path(plan.state).is_dir():
+        os.environ[STATE_VARIABLE] = plan.state  # where this tuning's jobs are remembered
+    owner = Owner(study.folder)
+    try:
+        tuner = Tuner(study, plan, make_client(plan.where, say), owner, show, limit)
+        result = tuner.run()
+    finally:
+        owner.close()
+        write(study_results.read(study), study.folder)
+    return result
+
+
+def write(result: TuningResult, folder: Path) -> None:
+    """best.json, trials.csv and results.json; whole or not at all."""
+    files = {TRIALS: result.to_csv(), RESULTS: result.to_json()}
+    if result.best is not None:
+        files[BEST] = result.best_json()
+    for name, content in files.items():
+        partial = folder / f".{name}.{os.getpid()}"
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(folder / name)

@@ -1,0 +1,46 @@
+"""The API's own service model, as botocore has it: would SageMaker take a request?"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import botocore.session
+from botocore.validate import ParamValidator
+
+
+@cache
+def operation(name: str) -> Any:
+    return _model().operation_model(name)
+
+
+@cache
+def _model() -> Any:
+    return botocore.session.get_session().get_service_model("sagemaker")
+
+
+def faults(name: str, request: dict[str, Any]) -> list[str]:
+    """What the API would say against a request of operation ``name``."""
+    shape = operation(name).input_shape
+    report = ParamValidator().validate(request, shape)
+    if report.has_errors():
+        return [report.generate_report()]
+    return _patterns(shape, request)
+
+
+def _patterns(shape: Any, value: Any, path: str = "") -> list[str]:
+    """Values that break their shape's pattern or enumeration, which botocore does not look at."""
+    if shape.type_name == "structure":
+        parts = [(shape.members[key], item, f"{path}.{key}") for key, item in value.items()]
+    elif shape.type_name == "list":
+        parts = [(shape.member, item, path) for item in value]
+    elif shape.type_name == "map":
+        parts = [(shape.value, item, f"{path}.{key}") for key, item in value.items()]
+        parts += [(shape.key, key, path) for key in value]
+    else:
+        pattern = shape.metadata.get("pattern")
+        good = pattern is None or re.fullmatch(pattern, str(value))
+        enum = shape.metadata.get("enum")
+        return [] if good and (not enum or value in enum) else [f"{path}={value}"]
+    return [fault for part in parts for fault in _patterns(*part)]

@@ -1,0 +1,297 @@
+"""`byoc tune` on this machine, with a stand-in for `train` where that is enough."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from byoc import cli
+from byoc.cores import available_cores
+from byoc.corpus import write_corpus
+from byoc.launch.state import Record
+from byoc.launch.supervised import JOBS
+from byoc.tuning import here, study_results
+from byoc.tuning.results import TuningResult
+
+BYOC = str(Path(sys.executable).with_name("byoc"))
+STANDIN = Path(__file__).parents[1] / "standin_train.py"
+
+
+class Tunings:
+    """Runs `byoc tune` in a folder of its own, with the stand-in for `train`: in this process, and
+    as a program where it is to be killed."""
+
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.folder, self.journal, self._capsys = folder, folder / "journal", capsys
+        monkeypatch.setenv("BYOC_STATE_DIR", str(folder / "state"))
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.chdir(folder)
+        (folder / "bin").mkdir()
+        shutil.copy(STANDIN, folder / "bin" / "train")
+        (folder / "bin" / "train").chmod(0o755)
+        (folder / "data").mkdir()
+
+    def command(
+        self, *arguments: str, name: str = "t", seconds: float = 0.05, epochs: int = 2
+    ) -> list[str]:
+        variables = {
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+            "STANDIN_JOURNAL": str(self.journal),
+            "STANDIN_SECONDS": str(seconds),
+        }
+        pairs = [f"-E{name}={value}" for name, value in variables.items()]
+        objective = ["--objective", "val_mcc", "--range", "lr=0.1:0.9"]
+        start = ["tune", "--name", name, "--train", "data", f"-Hepochs={epochs}"]
+        return [*start, *objective, *pairs, *arguments]
+
+    def begin(self, command: list[str]) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen([BYOC, *command], stdout=pipe, stderr=pipe, text=True)
+
+    def run(self, command: list[str]) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        self._capsys.readouterr()
+        code = cli.run(command)
+        return code, *self._capsys.readouterr()
+
+    def result(self) -> TuningResult:
+        return study_results.read(here.find(self.folder / "out" / "tune" / "t", "t", None))
+
+    def events(self) -> list[list[str]]:
+        return [line.split() for line in self.journal.read_text().splitlines()]
+
+    def begun(self) -> Counter[str]:
+        """How often each job has begun."""
+        return Counter(event[0] for event in self.events() if event[1] == "began")
+
+    def wait(self, is_there: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not (self.journal.exists() and is_there()):
+            assert time.monotonic() < deadline, self.journal.exists() and self.events()
+            time.sleep(0.02)
+
+    def has(self, *words: str) -> bool:
+        """Whether some job has got so far."""
+        return any(event[1 : len(words) + 1] == list(words) for event in self.events())
+
+    def wait_for(self, *words: str) -> None:
+        self.wait(lambda: self.has(*words))
+
+
+@pytest.fixture
+def tunings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Tunings:
+    return Tunings(tmp_path, monkeypatch, capsys)
+
+
+def statuses(result: TuningResult) -> list[str]:
+    return [trial.status for trial in result.trials]
+
+
+def test_a_tuning_ends_with_its_best_trial(tunings: Tunings) -> None:
+    code, output, errors = tunings.run(tunings.command("--max-jobs", "5", "--max-parallel", "2"))
+    assert code == 0, errors
+    result = tunings.result()
+    assert statuses(result) == ["Completed"] * 5
+    values = [trial.value or 0.0 for trial in result.trials]
+    best = result.trials[values.index(max(values))]
+    assert f"best:  trial {best.number}, val_mcc={best.value:.6g}" in output
+    assert f"model: {best.artifact}" in output
+    assert Path(best.artifact.removeprefix("file://")).is_file()
+    folder = tunings.folder / "out" / "tune" / "t"
+    assert json.loads((folder / "best.json").read_text()) == {"epochs": "2", **best.values}
+    with (folder / "trials.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["val_mcc"]) for row in rows] == values
+    assert not list((folder / "checkpoints").iterdir())
+    # Each of two parallel trials has half of the cores.
+    threads = {event[3] for event in tunings.events() if event[1] == "began"}
+    assert threads == {str(max(1, available_cores() // 2))}
+
+
+@pytest.mark.usefixtures("tunings")
+def test_real_trials_are_judged_by_the_model_that_they_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both presets' objectives, the embedded corpus and the tiny model; 2 trials at a time."""
+    write_corpus(tmp_path / "corpus", size=200)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tiny = ["-Hmodel-name-or-path=scratch", "-Hepochs=3", "-Hseed=1", "-Hmax-length=16"]
+    data = ["--train", "corpus/train", "--validation", "corpus/validation"]
+    command = ["tune", "--name", "t", "--preset", "cola-mcc", "--max-jobs", "2", *data, *tiny]
+    assert cli.run([*command, "--range", "lr=1e-3:1e-2:Logarithmic"]) == 0
+    result = study_results.read(here.find(Path("out/tune/t"), "t", None))
+    assert statuses(result) == ["Completed"] * 2
+    for trial in result.trials:
+        with tarfile.open(trial.artifact.removeprefix("file://")) as tar:
+            kept = json.load(tar.extractfile("metrics.json"))  # type: ignore[arg-type]
+        assert trial.value == pytest.approx(kept["val_mcc"], abs=1e-5)
+        assert sorted(trial.curve) == [1, 2, 3]
+        assert trial.value == pytest.approx(max(trial.curve.values()))
+    capsys.readouterr()
+    best = ["--hyperparameters", "out/tune/t/best.json"]
+    assert cli.run(["train", "--train", "corpus/train", *best, "--print-request"]) == 0
+    request = json.loads(capsys.readouterr().out)
+    assert request["HyperParameters"] == {**result.fixed, **(result.best or trial).values}
+
+
+def test_failures_are_recorded_and_the_tuning_goes_on(tunings: Tunings) -> None:
+    grid = ["--strategy", "Grid", "--range", "lr=0.2", "--range", "batch-size=13,14,15,16"]
+    code, output, errors = tunings.run(tunings.command(*grid, "--max-parallel", "2"))
+    assert code == 0, errors
+    by_kind = {it.values["batch-size"]: (it.status, it.cause) for it in tunings.result().trials}
+    assert by_kind["13"] == ("Failed", "the disk is full: take a larger volume")
+    assert by_kind["14"][0] == by_kind["15"][0] == "Failed"
+    assert "no line of its log is matched" in by_kind["14"][1]
+    assert by_kind["15"][1] == "its objective is nan"
+    assert by_kind["16"] == ("Completed", "")
+    assert "3 failed" in output
+
+
+def test_where_all_trials_fail_the_command_does_too(tunings: Tunings) -> None:
+    code, _, errors = tunings.run(tunings.command("--max-jobs", "1", "-Hbatch-size=13"))
+    assert code == 1
+    assert "no trial has completed: trial 0: the disk is full" in errors
+
+
+def test_a_job_that_is_stopped_from_outside_is_no_completed_trial(tunings: Tunings) -> None:
+    command = tunings.command("--max-jobs", "2", epochs=6, seconds=0.3)
+    with tunings.begin(command) as tuning:
+        tunings.wait_for("epoch", "1")
+        Record(tunings.folder / "state" / JOBS / "t-0000").signal(signal.SIGTERM)
+        output, errors = tuning.communicate(timeout=120)
+    assert tuning.returncode == 0, errors
+    first, second = tunings.result().trials
+    assert first.status == "Stopped"
+    assert "stopped from outside (SIGTERM, exit code 143)" in first.cause
+    assert second.status == "Completed"
+    assert "best:  trial 1" in output
+
+
+def test_pruning_ends_a_trials_process(tunings: Tunings) -> None:
+    """SageMaker's rule: worse than the median of the others' running averages."""
+    grid = ["--strategy", "Grid", "--range", "lr=0.31,0.32,0.33,0.34,0.9,0.8"]
+    command = tunings.command(*grid, "--early-stopping", "Auto", epochs=30, seconds=0.1)
+    code, _, errors = tunings.run(command)
+    assert code == 0, errors
+    trials = tunings.result().trials
+    pruned = [trial for trial in trials if trial.status == "Pruned"]
+    assert pruned
+    for trial in pruned:
+        assert "pruned after epoch" in trial.cause
+        assert max(trial.curve) < 30
+        assert [trial.job, "stopped"] in tunings.events()
+    assert next(it for it in trials if it.values["lr"] == "0.31").status == "Completed"
+
+
+@pytest.mark.parametrize("moment", ["began", "epoch"])
+def test_killed_with_sigkill_it_goes_on_and_nothing_runs_twice(
+    tunings: Tunings, moment: str
+) -> None:
+    command = tunings.command("--max-jobs", "4", "--max-parallel", "2", epochs=4, seconds=0.2)
+    with tunings.begin(command) as tuning:
+        tunings.wait_for(moment)
+        tuning.kill()
+    code, _, errors = tunings.run(command)
+    assert code == 0, errors
+    assert "going on with tuning t" in errors
+    result = tunings.result()
+    assert statuses(result) == ["Completed"] * 4
+    assert [sorted(trial.curve) for trial in result.trials] == [[1, 2, 3, 4]] * 4
+    assert tunings.begun() == {f"t-000{number}": 1 for number in range(4)}
+
+
+def test_killed_with_its_jobs_it_goes_on_from_the_checkpoints(tunings: Tunings) -> None:
+    """As when the machine has gone down."""
+    command = tunings.command("--max-jobs", "1", epochs=10, seconds=0.2)
+    with tunings.begin(command) as tuning:
+        tunings.wait_for("epoch", "2")
+        tuning.kill()
+    Record(tunings.folder / "state" / JOBS / "t-0000").signal(signal.SIGKILL, group=True)
+    code, _, errors = tunings.run(["tune", "attach", "t"])
+    assert code == 0, errors
+    (trial,) = tunings.result().trials
+    assert (trial.status, trial.job) == ("Completed", "t-0000-r1")
+    assert sorted(trial.curve) == [*range(1, 11)]
+    (again,) = [event for event in tunings.events() if event[:2] == ["t-0000-r1", "began"]]
+    assert int(again[2]) > 1
+
+
+def test_ctrl_c_ends_the_jobs_and_attach_goes_on(tunings: Tunings) -> None:
+    command = tunings.command("--max-jobs", "2", epochs=8, seconds=0.2)
+    with tunings.begin(command) as tuning:
+        tunings.wait_for("epoch", "2")
+        tuning.send_signal(signal.SIGINT)
+        tuning.communicate(timeout=120)
+    assert tuning.returncode == 130
+    assert tunings.has("stopped")
+    assert statuses(tunings.result()) == ["InProgress"]
+    assert tunings.run(["tune", "attach", "t"])[0] == 0
+    assert statuses(tunings.result()) == ["Completed"] * 2
+
+
+def test_several_processes_share_a_tuning_and_stop_ends_the_trials_of_all(
+    tunings: Tunings,
+) -> None:
+    command = tunings.command("--max-jobs", "4", epochs=10_000, seconds=0.2)
+    with tunings.begin(command) as first:
+        tunings.wait_for("began")
+        with tunings.begin(["tune", "attach", "t", "--max-parallel", "2"]) as second:
+            tunings.wait(lambda: len(tunings.begun()) == 3)
+            assert tunings.run(["tune", "stop", "t"])[0] == 0
+            said = [process.communicate(timeout=120)[1] for process in (first, second)]
+    result = tunings.result()
+    assert result.status == "Stopped"
+    assert statuses(result) == ["Stopped"] * 3
+    assert set(tunings.begun().values()) == {1}
+    assert all("stopped by byoc tune stop" in text for text in said)
+
+
+def test_another_tuning_under_the_same_name_is_refused(tunings: Tunings) -> None:
+    assert tunings.run(tunings.command("--max-jobs", "1"))[0] == 0
+    other = tunings.command("--max-jobs", "1", "--seed", "9", "--model", "bin")
+    code, _, errors = tunings.run(other)
+    assert code == 1
+    assert "another seed, model: choose another --name" in errors
+    assert tunings.run(tunings.command("--max-jobs", "2"))[0] == 0
+    assert statuses(tunings.result()) == ["Completed"] * 2
+
+
+def test_a_warm_start_begins_with_what_was_found_out(tunings: Tunings) -> None:
+    assert tunings.run(tunings.command("--max-jobs", "3"))[0] == 0
+    command = tunings.command("--max-jobs", "1", "--warm-start", "t", name="u")
+    code, output, errors = tunings.run(command)
+    assert code == 0, errors
+    assert "warm start: 3 trials of t taken over" in errors
+    assert "1 of 1 trials" in output
+
+
+def test_a_tuning_that_is_not_there_is_one_line(tunings: Tunings) -> None:
+    for verb in ("show", "attach", "stop"):
+        code, _, errors = tunings.run(["tune", verb, "t"])
+        assert code == 1
+        assert errors.startswith("byoc: there is no tuning t: no ")
+    assert not (tunings.folder / "out").exists()
+
+
+def test_a_job_that_cannot_start_ends_the_tuning_with_the_cause(tunings: Tunings) -> None:
+    command = tunings.command()
+    command[command.index("data")] = "nowhere"
+    code, _, errors = tunings.run(command)
+    assert code == 1
+    assert "channel train: there is no file or folder" in errors.splitlines()[-1]
