@@ -1,11 +1,12 @@
 """`make test-debugger`: whether rules find planted faults, and how often healthy jobs alarm them.
 
     python -m byoc.bench.rule_truth [--data FOLDER] [--model FOLDER] [--out FOLDER] [--only TEXT]
-                                    [--tuning] [--anew]
+                                    [--tuning] [--anew] [--minutes N]
 
 Each job is trained once and its output kept in OUT; rules are run over it anew each time. Exits 1
 where a planted fault is not found with both parameter sets, or where ``recommended`` alarms more
-than 2 of 30 healthy jobs.
+than 2 of 30 healthy jobs. ``--minutes``: no training begins later than that; exits 75 where jobs
+are left, and the next call goes on.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from byoc.bench import rule_job
-from byoc.bench.rule_jobs import AWS_PARAMETERS, Job, jobs
+from byoc.bench.rule_jobs import AWS_PARAMETERS, SECONDS, Job, jobs
 from byoc.debugger.rules.parameters import SETS, ParameterSet
 
 OUT = Path("out/rules")
 DONE = "done"
+LEFT = 75
+"""The exit code where jobs are left for another call: sysexits.h's EX_TEMPFAIL."""
 ALLOWED = 2 / 30
 """Share of healthy jobs that may alarm with ``recommended``."""
 
@@ -54,11 +57,15 @@ def main() -> int:
         chosen = [job for job in chosen if job.model != "minilm"]
     rule_job.import_libraries()
     verdicts = []
+    began = time.monotonic()
     for number, job in enumerate(chosen, 1):
         started = time.monotonic()
+        if not (given.out / job.key / DONE).is_file() and started - began > 60 * given.minutes:
+            print(f"{len(chosen) - number + 1} jobs are left: call again")
+            return LEFT
         if not _train(job, given):
             return 1
-        verdict = judge(job, given.out / job.key)
+        verdict = judge(job, given.out)
         verdicts.append(verdict)
         seconds = time.monotonic() - started
         print(f"{number}/{len(chosen)} {_line(verdict)} ({seconds:.0f} s)", flush=True)
@@ -74,6 +81,7 @@ def _arguments() -> Any:
     parser.add_argument("--only", default="")
     parser.add_argument("--tuning", action="store_true")
     parser.add_argument("--anew", action="store_true")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     return parser.parse_args()
 
 
@@ -113,14 +121,18 @@ def _forked(job: Job, folder: Path, log: Path, given: Any) -> int:
     return 0
 
 
-def judge(job: Job, folder: Path) -> Verdict:
+def judge(job: Job, out: Path) -> Verdict:
     from byoc.debugger.engine import evaluate
     from byoc.debugger.run import read
 
-    run = read(folder / "output" / "data")
+    run = read(_output(out, job.key))
     verdict = Verdict(job)
+    common = dict(SECONDS)
+    if job.other:
+        other = read(_output(out, f"{job.other}-{job.seed}"))
+        common["SimilarAcrossRuns"] = {"other_trial": str(other.tensors)}
     for parameter_set in SETS:
-        parameters = AWS_PARAMETERS if parameter_set == "aws" else {}
+        parameters = common | (AWS_PARAMETERS if parameter_set == "aws" else {})
         results = evaluate(run, parameter_set=parameter_set, parameters=parameters)
         failed = [result for result in results if "failed" in result.reason]
         assert not failed, f"{job.key}: {failed}"
@@ -130,6 +142,10 @@ def judge(job: Job, folder: Path) -> Verdict:
             if result.status == "fired" and result.rule != "ProfilerReport"
         }
     return verdict
+
+
+def _output(out: Path, key: str) -> Path:
+    return out / key / "output" / "data"
 
 
 def _line(verdict: Verdict) -> str:
