@@ -56,19 +56,14 @@ def main() -> int:
             print(f"left out: {len(left)} jobs of CoLA and MiniLM; give DATA= and MODEL=")
         chosen = [job for job in chosen if job.model != "minilm"]
     rule_job.import_libraries()
+    code = _train_all(chosen, given)
+    if code:
+        return code
     verdicts = []
-    began = time.monotonic()
     for number, job in enumerate(chosen, 1):
-        started = time.monotonic()
-        if not (given.out / job.key / DONE).is_file() and started - began > 60 * given.minutes:
-            print(f"{len(chosen) - number + 1} jobs are left: call again")
-            return LEFT
-        if not _train(job, given):
-            return 1
         verdict = judge(job, given.out)
         verdicts.append(verdict)
-        seconds = time.monotonic() - started
-        print(f"{number}/{len(chosen)} {_line(verdict)} ({seconds:.0f} s)", flush=True)
+        print(f"{number}/{len(chosen)} {_line(verdict)}", flush=True)
     print("\n".join(table(verdicts)))
     return 0 if is_good(verdicts) else 1
 
@@ -85,13 +80,26 @@ def _arguments() -> Any:
     return parser.parse_args()
 
 
-def _train(job: Job, given: Any) -> bool:
-    """Unless its output is kept from an earlier call."""
-    folder = given.out / job.key
+def _train_all(chosen: list[Job], given: Any) -> int:
+    """Those whose output is not kept from an earlier call; an exit code."""
     if given.anew:
-        shutil.rmtree(folder, ignore_errors=True)
-    if (folder / DONE).is_file():
-        return True
+        for job in chosen:
+            shutil.rmtree(given.out / job.key, ignore_errors=True)
+    left = [job for job in chosen if not (given.out / job.key / DONE).is_file()]
+    began = time.monotonic()
+    for number, job in enumerate(left):
+        started = time.monotonic()
+        if started - began > 60 * given.minutes:
+            print(f"{len(left) - number} jobs are left: call again")
+            return LEFT
+        if not _train(job, given):
+            return 1
+        print(f"trained {job.key} ({time.monotonic() - started:.0f} s)", flush=True)
+    return 0
+
+
+def _train(job: Job, given: Any) -> bool:
+    folder = given.out / job.key
     log = given.out / f"{job.key}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
