@@ -56,7 +56,7 @@ def weights(fault: str, model: Any) -> Any:
 def loader(fault: str, batches: Any) -> Any:
     """The training loader with the fault in it."""
     if fault == "sleeping-loader":
-        return Changed(batches, _late)
+        return Changed(batches, Late())
     if fault == "padding":
         return Changed(batches, _padded)
     return batches
@@ -75,9 +75,20 @@ class Changed:
         return map(self._change, self._batches)
 
 
-def _late(batch: Batch) -> Batch:
-    time.sleep(0.1)
-    return batch
+class Late:
+    """Each batch comes after twice the time that a step takes, on a busy machine too."""
+
+    LEAST = 0.1
+
+    def __init__(self) -> None:
+        self._given = time.perf_counter()
+        self._steps = [self.LEAST / 2]
+
+    def __call__(self, batch: Batch) -> Batch:
+        self._steps.append(time.perf_counter() - self._given)
+        time.sleep(max(self.LEAST, 2 * median(self._steps[-20:])))
+        self._given = time.perf_counter()
+        return batch
 
 
 def _padded(batch: Batch, length: int = 64) -> Batch:
