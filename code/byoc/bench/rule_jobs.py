@@ -94,7 +94,7 @@ def _healthy() -> list[Job]:
 def _faults() -> list[Job]:
     tiny: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
         ("lr-0", ("LossNotDecreasing", "UnchangedTensor", "WeightUpdateRatio"), {"lr": 0.0}),
-        ("lr-1000", ("LossNotDecreasing",), {"lr": 1e3}),
+        ("lr-1000", ("ExplodingTensor", "TensorVariance"), {"lr": 1e3}),
         ("zero-weights", ("PoorWeightInitialization", "AllZero"), {}),
         ("wide-weights", ("PoorWeightInitialization", "TensorVariance"), {}),
         ("one-class", ("ClassImbalance",), {}),
@@ -103,7 +103,7 @@ def _faults() -> list[Job]:
         ("sleeping-loader", ("IOBottleneck",), {"epochs": 3}),
         ("slow-steps", ("StepOutlier",), {"epochs": 14}),
         ("padding", ("NLPSequenceRatio",), {"epochs": 3, "max_length": 64}),
-        ("lr-1e30", ("ExplodingTensor",), {"lr": 1e30}),
+        ("lr-0.3", ("LossNotDecreasing",), {"lr": 0.3, "epochs": 3}),
     ]
     found = [
         _tiny(fault, seed, fault, rules, **config)
