@@ -103,7 +103,6 @@ def _faults() -> list[Job]:
         ("sleeping-loader", ("IOBottleneck",), {"epochs": 3}),
         ("slow-steps", ("StepOutlier",), {"epochs": 14}),
         ("padding", ("NLPSequenceRatio",), {"epochs": 3, "max_length": 64}),
-        ("lr-0.3", ("LossNotDecreasing",), {"lr": 0.3, "epochs": 3}),
     ]
     found = [
         _tiny(fault, seed, fault, rules, **config)
