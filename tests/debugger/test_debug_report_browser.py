@@ -97,6 +97,19 @@ def test_words_in_drawings_keep_their_size(browser: Browser, pages: dict[str, Pa
     assert sizes == {"12px"}
 
 
+def test_the_rules_are_read_on_a_narrow_page_without_scrolling_sideways(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    browser.open(pages["report"], 400)
+    assert browser.value(
+        """(() => {
+          const box = document.querySelector("#rules table").parentElement;
+          return [box.scrollWidth <= box.clientWidth,
+            getComputedStyle(box.querySelector("td.number"), "::before").content];
+        })()"""
+    ) == [True, '"Fired "']
+
+
 def test_labels_of_an_axis_do_not_overlap(browser: Browser, pages: dict[str, Path]) -> None:
     overlaps = """
     [...document.querySelectorAll(".frame .x")].filter((axis) => {

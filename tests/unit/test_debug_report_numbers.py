@@ -179,6 +179,29 @@ def test_growing_memory_is_told_from_a_peak() -> None:
     assert slope(x[:3], x[:3]) is None
 
 
+def test_a_short_jobs_growth_is_told_in_points_and_is_no_leak_by_its_rate_alone() -> None:
+    for seconds, grown, advice in ((60.0, 1.0, "No sign"), (60.0, 8.0, "Look for")):
+        values = 20 + np.linspace(0, 2 * grown, int(2 * seconds))
+        run = Run(Path("x"), system=[series(values, "GPUMemoryUtilization")])
+        (note,) = build(run, [])["gpu_memory"]["notes"]
+        assert f"changed by {grown:+.1f} points in the job's second half" in note["what"]
+        assert note["advice"].startswith(advice)
+
+
+def test_debuggings_own_time_is_a_part_of_its_step_and_counts_once() -> None:
+    rows = [("Step", 0.0, 10.0, 0), ("Forward", 0.0, 4.0, 0), ("Hook", 4.0, 5.0, 0)]
+    rows += [("Hook", 12.0, 2.0, -1), ("Finalization", 14.0, 6.0, -1)]
+    found = build(Run(Path("x"), phases=phases(*rows)), [])["framework"]["phases"]
+    told = {(phase["name"], phase["within"]): phase["seconds"] for phase in found}
+    assert told == {
+        ("Forward", "Step"): 4.0,
+        ("Hook", "Step"): 5.0,
+        ("Other", "Step"): 1.0,
+        ("Hook", None): 2.0,
+        ("Finalization", None): 6.0,
+    }
+
+
 @pytest.mark.parametrize(
     ("parameter", "layer"),
     [

@@ -25,6 +25,8 @@ def rows(fault: str, found: list[Row], seed: int) -> list[Row]:
         labels = [label for _, label in found]
         draw.shuffle(labels)
         return [(text, label) for (text, _), label in zip(found, labels, strict=True)]
+    if fault == "other-order":
+        return draw.sample(found, len(found))
     if fault == "one-class":
         most = [row for row in found if row[1] == 1]
         few = [row for row in found if row[1] == 0][: max(1, len(most) // 19)]
@@ -35,6 +37,8 @@ def rows(fault: str, found: list[Row], seed: int) -> list[Row]:
 @torch.no_grad()
 def weights(fault: str, model: Any) -> Any:
     """The model with the fault in it."""
+    if fault == "late-start":
+        time.sleep(60)
     if fault in ("zero-weights", "wide-weights"):
         for weight in model.parameters():
             if fault == "zero-weights":
@@ -52,7 +56,7 @@ def weights(fault: str, model: Any) -> Any:
 def loader(fault: str, batches: Any) -> Any:
     """The training loader with the fault in it."""
     if fault == "sleeping-loader":
-        return Changed(batches, _late)
+        return Changed(batches, Late())
     if fault == "padding":
         return Changed(batches, _padded)
     return batches
@@ -71,9 +75,20 @@ class Changed:
         return map(self._change, self._batches)
 
 
-def _late(batch: Batch) -> Batch:
-    time.sleep(0.1)
-    return batch
+class Late:
+    """Each batch comes after twice the time that a step takes, on a busy machine too."""
+
+    LEAST = 0.1
+
+    def __init__(self) -> None:
+        self._given = time.perf_counter()
+        self._steps = [self.LEAST / 2]
+
+    def __call__(self, batch: Batch) -> Batch:
+        self._steps.append(time.perf_counter() - self._given)
+        time.sleep(max(self.LEAST, 2 * median(self._steps[-20:])))
+        self._given = time.perf_counter()
+        return batch
 
 
 def _padded(batch: Batch, length: int = 64) -> Batch:
@@ -99,6 +114,25 @@ class SlowSteps:
             # Backward and optimizer take about twice as long as forward.
             time.sleep(20 * 3 * median(self._seconds[-40:]))
         return result
+
+
+class Stall:
+    """The 20th training step hangs for longer than `rule_jobs.SECONDS`."""
+
+    SECONDS = 40.0
+
+    def __init__(self, step: Callable[..., Any]) -> None:
+        self._step, self._count = step, 0
+
+    def __call__(self, *args: Any) -> Any:
+        self._count += 1
+        if self._count == 20:
+            time.sleep(self.SECONDS)
+        return self._step(*args)
+
+
+STEPS: dict[str, Callable[[Any], Callable[..., Any]]] = {"slow-steps": SlowSteps, "stall": Stall}
+"""By fault: what goes round the training step."""
 
 
 class StackConfig(PretrainedConfig):  # type: ignore[no-untyped-call]

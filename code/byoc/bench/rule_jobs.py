@@ -9,7 +9,7 @@ from byoc.debugger.rules.weights import MATRICES
 
 Model = Literal["tiny", "minilm", "stack"]
 TUNING = 1000
-"""Added to the seeds of the runs on which thresholds were fixed; no such run is reported."""
+"""The seed of the runs on which thresholds were fixed; no such run is reported."""
 
 AWS_PARAMETERS: dict[str, dict[str, Any]] = {
     "AllZero": {"tensor_regex": MATRICES},
@@ -21,6 +21,13 @@ AWS_PARAMETERS: dict[str, dict[str, Any]] = {
 }
 """What AWS wants to be told: these rules look at nothing by default, or at names that PyTorch's
 hook does not give."""
+
+
+SECONDS: dict[str, dict[str, Any]] = {
+    "StalledTrainingRule": {"threshold": 30},
+    "MaxInitializationTime": {"threshold": 0.75},
+}
+"""With both sets, for all jobs: half a minute stands for half an hour."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class Job:
     gpus: tuple[tuple[float, float], ...] = ()
     """(utilization, memory) in per cent of each GPU that a stand-in for NVML tells of."""
     sampling_ms: int = 500
+    other: str = ""
+    """The name of the job, with the same seed, that SimilarAcrossRuns compares this one with."""
 
     @property
     def is_healthy(self) -> bool:
@@ -54,14 +63,18 @@ MINILM: dict[str, Any] = {"epochs": 3, "lr": 5e-5, "batch_size": 32, "max_length
 
 
 def jobs(tuning: bool = False) -> list[Job]:
-    """All of them. ``tuning``: those for fixing thresholds, with seeds of their own."""
+    """All of them. ``tuning``: one of each kind, for fixing thresholds, with a seed of its own."""
     found = [*_healthy(), *_faults()]
-    return [replace(job, seed=job.seed + TUNING) for job in found] if tuning else found
+    if not tuning:
+        return found
+    return [replace(job, seed=TUNING) for job in found if not job.seed]
 
 
 def _healthy() -> list[Job]:
     found = [
-        _minilm(f"minilm-{lr:g}", seed, lr=lr) for lr in (2e-5, 5e-5, 1e-4) for seed in range(4)
+        _minilm(f"minilm-{lr:g}", seed, lr=lr)
+        for lr, seeds in ((2e-5, 4), (5e-5, 3), (1e-4, 3))
+        for seed in range(seeds)
     ]
     found += [
         _tiny(f"scratch-{lr:g}", seed, lr=lr) for lr in (5e-4, 1e-3, 2e-3) for seed in range(5)
@@ -71,6 +84,7 @@ def _healthy() -> list[Job]:
         _tiny("scratch-accumulated", 0, gradient_accumulation_steps=2),
         _tiny("scratch-smoothed", 0, label_smoothing=0.1),
         _tiny("scratch-bf16", 0, precision="bf16"),
+        replace(_tiny("scratch-again", 0), other="scratch-0.001"),
         _gpu("gpu-busy", 0, "", (), ((93, 62),)),
         _gpu("gpus-busy", 0, "", (), ((93, 62), (91, 60))),
     ]
@@ -80,11 +94,11 @@ def _healthy() -> list[Job]:
 def _faults() -> list[Job]:
     tiny: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
         ("lr-0", ("LossNotDecreasing", "UnchangedTensor", "WeightUpdateRatio"), {"lr": 0.0}),
-        ("lr-1000", ("LossNotDecreasing",), {"lr": 1e3}),
+        ("lr-1000", ("ExplodingTensor", "TensorVariance"), {"lr": 1e3}),
         ("zero-weights", ("PoorWeightInitialization", "AllZero"), {}),
         ("wide-weights", ("PoorWeightInitialization", "TensorVariance"), {}),
         ("one-class", ("ClassImbalance",), {}),
-        ("shuffled-labels", ("Confusion",), {"epochs": 3}),
+        ("shuffled-labels", ("Confusion",), {"epochs": 10}),
         ("frozen-layer", ("UnchangedTensor",), {}),
         ("sleeping-loader", ("IOBottleneck",), {"epochs": 3}),
         ("slow-steps", ("StepOutlier",), {"epochs": 14}),
@@ -96,13 +110,20 @@ def _faults() -> list[Job]:
         for seed in range(2)
     ]
     found += [
+        _tiny("stall", 0, "stall", ("StalledTrainingRule",), epochs=2),
+        _tiny("late-start", 0, "late-start", ("MaxInitializationTime",), epochs=2),
+        replace(
+            _tiny("other-order", 0, "other-order", ("SimilarAcrossRuns",)), other="scratch-0.001"
+        ),
         _tiny("memorizing", 0, "few-rows", ("Overfit",), 32, epochs=50, batch_size=8),
         _minilm("memorizing-minilm", 0, "few-rows", ("Overfit",), 32, epochs=50, batch_size=8),
         _tiny("gone-on", 0, "gone-on", ("Overtraining",), 300, epochs=25, batch_size=32),
         _minilm("gone-on-minilm", 0, "gone-on", ("Overtraining",), 300, epochs=12, lr=1e-4),
-        _minilm("lr-0-minilm", 0, "lr-0", ("LossNotDecreasing", "UnchangedTensor"), 1000, lr=0.0),
+        _minilm("lr-0-minilm", 0, "lr-0", ("LossNotDecreasing", "UnchangedTensor"), 800, lr=0.0),
         _minilm("wide-weights-minilm", 0, "wide-weights", ("PoorWeightInitialization",), 500),
-        _minilm("shuffled-labels-minilm", 0, "shuffled-labels", ("Confusion",), 1000),
+        _minilm(
+            "shuffled-labels-minilm", 0, "shuffled-labels", ("Confusion",), 400, epochs=8, lr=2e-4
+        ),
     ]
     for fault, rule in (
         ("sigmoid", "VanishingGradient"),
@@ -138,7 +159,7 @@ def _minilm(
     seed: int,
     fault: str = "",
     rules: tuple[str, ...] = (),
-    rows: int = 1500,
+    rows: int = 1200,
     **config: Any,
 ) -> Job:
     return Job(name, seed, fault, rules, "minilm", "cola", rows, {**MINILM, **config})

@@ -1,11 +1,12 @@
 """`make test-debugger`: whether rules find planted faults, and how often healthy jobs alarm them.
 
     python -m byoc.bench.rule_truth [--data FOLDER] [--model FOLDER] [--out FOLDER] [--only TEXT]
-                                    [--tuning] [--anew]
+                                    [--tuning] [--anew] [--minutes N]
 
 Each job is trained once and its output kept in OUT; rules are run over it anew each time. Exits 1
 where a planted fault is not found with both parameter sets, or where ``recommended`` alarms more
-than 2 of 30 healthy jobs.
+than 2 of 30 healthy jobs. ``--minutes``: no training begins later than that; exits 75 where jobs
+are left, and the next call goes on.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from byoc.bench import rule_job
-from byoc.bench.rule_jobs import AWS_PARAMETERS, Job, jobs
+from byoc.bench.rule_jobs import AWS_PARAMETERS, SECONDS, Job, jobs
 from byoc.debugger.rules.parameters import SETS, ParameterSet
 
 OUT = Path("out/rules")
 DONE = "done"
+LEFT = 75
+"""The exit code where jobs are left for another call: sysexits.h's EX_TEMPFAIL."""
 ALLOWED = 2 / 30
 """Share of healthy jobs that may alarm with ``recommended``."""
 
@@ -53,15 +56,14 @@ def main() -> int:
             print(f"left out: {len(left)} jobs of CoLA and MiniLM; give DATA= and MODEL=")
         chosen = [job for job in chosen if job.model != "minilm"]
     rule_job.import_libraries()
+    code = _train_all(chosen, given)
+    if code:
+        return code
     verdicts = []
     for number, job in enumerate(chosen, 1):
-        started = time.monotonic()
-        if not _train(job, given):
-            return 1
-        verdict = judge(job, given.out / job.key)
+        verdict = judge(job, given.out)
         verdicts.append(verdict)
-        seconds = time.monotonic() - started
-        print(f"{number}/{len(chosen)} {_line(verdict)} ({seconds:.0f} s)", flush=True)
+        print(f"{number}/{len(chosen)} {_line(verdict)}", flush=True)
     print("\n".join(table(verdicts)))
     return 0 if is_good(verdicts) else 1
 
@@ -74,16 +76,30 @@ def _arguments() -> Any:
     parser.add_argument("--only", default="")
     parser.add_argument("--tuning", action="store_true")
     parser.add_argument("--anew", action="store_true")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     return parser.parse_args()
 
 
-def _train(job: Job, given: Any) -> bool:
-    """Unless its output is kept from an earlier call."""
-    folder = given.out / job.key
+def _train_all(chosen: list[Job], given: Any) -> int:
+    """Those whose output is not kept from an earlier call; an exit code."""
     if given.anew:
-        shutil.rmtree(folder, ignore_errors=True)
-    if (folder / DONE).is_file():
-        return True
+        for job in chosen:
+            shutil.rmtree(given.out / job.key, ignore_errors=True)
+    left = [job for job in chosen if not (given.out / job.key / DONE).is_file()]
+    began = time.monotonic()
+    for number, job in enumerate(left):
+        started = time.monotonic()
+        if started - began > 60 * given.minutes:
+            print(f"{len(left) - number} jobs are left: call again")
+            return LEFT
+        if not _train(job, given):
+            return 1
+        print(f"trained {job.key} ({time.monotonic() - started:.0f} s)", flush=True)
+    return 0
+
+
+def _train(job: Job, given: Any) -> bool:
+    folder = given.out / job.key
     log = given.out / f"{job.key}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -113,14 +129,18 @@ def _forked(job: Job, folder: Path, log: Path, given: Any) -> int:
     return 0
 
 
-def judge(job: Job, folder: Path) -> Verdict:
+def judge(job: Job, out: Path) -> Verdict:
     from byoc.debugger.engine import evaluate
     from byoc.debugger.run import read
 
-    run = read(folder / "output" / "data")
+    run = read(_output(out, job.key))
     verdict = Verdict(job)
+    common = dict(SECONDS)
+    if job.other:
+        other = read(_output(out, f"{job.other}-{job.seed}"))
+        common["SimilarAcrossRuns"] = {"other_trial": str(other.tensors)}
     for parameter_set in SETS:
-        parameters = AWS_PARAMETERS if parameter_set == "aws" else {}
+        parameters = common | (AWS_PARAMETERS if parameter_set == "aws" else {})
         results = evaluate(run, parameter_set=parameter_set, parameters=parameters)
         failed = [result for result in results if "failed" in result.reason]
         assert not failed, f"{job.key}: {failed}"
@@ -130,6 +150,10 @@ def judge(job: Job, folder: Path) -> Verdict:
             if result.status == "fired" and result.rule != "ProfilerReport"
         }
     return verdict
+
+
+def _output(out: Path, key: str) -> Path:
+    return out / key / "output" / "data"
 
 
 def _line(verdict: Verdict) -> str:

@@ -13,7 +13,8 @@ from byoc.debugger.report.numbers import share, statistics
 from byoc.debugger.run import Operator, Phases, Run
 
 STEP = "Step"
-WITHIN_STEP = ("DataLoading", "Forward", "Backward", "Optimizer")
+HOOK = "Hook"
+WITHIN_STEP = ("DataLoading", "Forward", "Backward", "Optimizer", HOOK)
 TOP = 12
 DENSE_STEPS, MOST_LEFT_OUT = 20_000, 10
 """From this step on spans may stand for up to so many steps."""
@@ -33,8 +34,11 @@ def phase_seconds(phases: Phases | None, name: str) -> float:
     """Per node, summed over its spans; a step that stands for others counts for all of them."""
     if phases is None or not len(phases.names):
         return 0.0
+    return _seconds(phases, phases.names == name)
+
+
+def _seconds(phases: Phases, chosen: NDArray[np.bool_]) -> float:
     nodes = max(1, len(np.unique(phases.nodes)))
-    chosen = phases.names == name
     return float((phases.seconds[chosen] * weights(phases.steps[chosen])).sum()) / nodes
 
 
@@ -50,30 +54,38 @@ def weights(steps: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _phases(phases: Phases | None, clock: Clock) -> list[dict[str, Any]]:
-    """The longest first; within a step's time what of it none of its parts covers as ``Other``."""
+    """The longest first; within a step's time what of it none of its parts covers as ``Other``.
+
+    Debugging's own time (Hook) is part of its step, or stands for itself between steps.
+    """
     if phases is None or not len(phases.names):
         return []
     found = []
     for name in map(str, np.unique(phases.names)):
         if name in (STEP, *PARTS[1:2]):
             continue
-        spans = phases.seconds[phases.names == name]
-        found.append(
-            {
-                "name": name,
-                "within": STEP if name in WITHIN_STEP else None,
-                "seconds": phase_seconds(phases, name),
-                "count": len(spans),
-                "p50": statistics(spans)["p50"],
-                "max": statistics(spans)["max"],
-            }
-        )
-    rest = phase_seconds(phases, STEP) - sum(phase_seconds(phases, name) for name in WITHIN_STEP)
+        chosen = phases.names == name
+        inside = chosen & (phases.steps >= 0) if name == HOOK else chosen & (name in WITHIN_STEP)
+        for part, within in ((inside, STEP), (chosen & ~inside, None)):
+            if part.any():
+                found.append({"name": name, "within": within, **_spans(phases, part)})
+    parts = sum(phase["seconds"] for phase in found if phase["within"])
+    rest = phase_seconds(phases, STEP) - parts
     if phase_seconds(phases, STEP) and rest > 0:
         found.append({"name": "Other", "within": STEP, "seconds": rest, "count": None})
     for phase in found:
         phase["share"] = share(phase["seconds"], clock.seconds)
     return sorted(found, key=lambda phase: -float(phase["seconds"]))
+
+
+def _spans(phases: Phases, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+    found = statistics(phases.seconds[chosen])
+    return {
+        "seconds": _seconds(phases, chosen),
+        "count": int(chosen.sum()),
+        "p50": found["p50"],
+        "max": found["max"],
+    }
 
 
 def _top(operators: list[Operator], device: str) -> list[dict[str, Any]]:

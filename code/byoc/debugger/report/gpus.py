@@ -24,7 +24,8 @@ P95, P5 = 70.0, 10.0
 FULL = 0.9
 """Of the memory; the rest is left for fragments and longer batches."""
 
-_GROWTH = 5.0
+_GROWTH, _LEAST = 5.0, 2.0
+"""Points of per cent an hour, and in all, from which on memory is said to grow."""
 _HOUR = 3600.0
 _NO_GPU = {
     "what": "No GPU was seen in this job.",
@@ -154,7 +155,9 @@ def gpu_memory_section(run: Run, devices: Devices, clock: Clock) -> dict[str, An
         y = np.asarray(series.values, dtype=np.float64)
         name = f"{series.node} {series.name}" if found else series.node
         lines.append(curve(name, x, y))
-        growth.append({"name": name, "per_hour": slope(x, y)})
+        rate = slope(x, y)
+        points = None if rate is None else rate * float(x[-1] - x[0]) / 2 / _HOUR
+        growth.append({"name": name, "per_hour": rate, "points": points})
     peak, total = memory_bytes(run, devices)
     return {
         "of": kind if lines else None,
@@ -185,15 +188,18 @@ def slope(x: Numbers, y: Numbers) -> float | None:
 
 
 def _growth(found: dict[str, Any], kind: str) -> dict[str, str]:
-    what = f"{found['name']}: memory changed by {found['per_hour']:+.1f} points an hour"
-    if found["per_hour"] < _GROWTH:
-        return {"what": f"{what} in the job's second half.", "advice": "No sign of a leak."}
+    what = (
+        f"{found['name']}: memory changed by {found['points']:+.1f} points in the job's second "
+        f"half ({found['per_hour']:+.1f} an hour)."
+    )
+    if found["per_hour"] < _GROWTH or found["points"] < _LEAST:
+        return {"what": what, "advice": "No sign of a leak."}
     holds = (
         "tensors kept in a list, losses added up without .item()"
         if kind == "gpu"
         else ("lists that grow by the step, loader processes that copy the data")
     )
-    return {"what": f"{what} in the job's second half.", "advice": f"Look for {holds}."}
+    return {"what": what, "advice": f"Look for {holds}."}
 
 
 def _number(value: object) -> float | None:

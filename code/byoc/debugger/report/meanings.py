@@ -73,7 +73,8 @@ MEANINGS: dict[str, Meaning] = {
         "class-weights=balanced, or sample the rare ones more.",
     ),
     "Confusion": Meaning(
-        "classes that are taken for each other", "More examples of them; look at their labels."
+        "classes that are taken for each other, or validation predicted by chance",
+        "More examples of them; look at their labels.",
     ),
     "NLPSequenceRatio": Meaning(
         "batches in which certain tokens, padding among them, have an odd share",

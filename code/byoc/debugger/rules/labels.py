@@ -1,8 +1,7 @@
-"""Rules over labels, predictions and token numbers: ClassImbalance, Confusion, NLPSequenceRatio."""
+"""Rules over labels and token numbers: ClassImbalance, NLPSequenceRatio; what Confusion shares."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator
 
@@ -17,7 +16,7 @@ from byoc.debugger.rules.parameters import Parameter
 from byoc.debugger.save import Save
 
 
-def _classes(tensor: np.ndarray, argmax: bool) -> np.ndarray:
+def classes(tensor: np.ndarray, argmax: bool) -> np.ndarray:
     """[rows] class numbers, from numbers or from a score for each class."""
     if argmax and tensor.ndim > 1:
         tensor = tensor.argmax(axis=-1)
@@ -56,10 +55,10 @@ class ClassImbalance(TensorRule):
         self._mode: ModeKeys | None = None
 
     def check(self, save: Save) -> list[Finding] | None:
-        labels = _first(save, self.pick(save, None, self.p.labels_regex))
+        labels = first_whole(save, self.pick(save, None, self.p.labels_regex))
         if labels is None or not self._is_wanted(save.mode):
             return None
-        truth = _classes(labels, argmax=False)
+        truth = classes(labels, argmax=False)
         self._count(truth, save)
         if self._counts.sum() < self._next:
             return []
@@ -79,10 +78,10 @@ class ClassImbalance(TensorRule):
         self._counts = np.pad(self._counts, (0, size - len(self._counts)))
         self._wrong = np.pad(self._wrong, (0, size - len(self._wrong)))
         self._counts += np.bincount(truth, minlength=size)
-        predictions = _first(save, self.pick(save, None, self.p.predictions_regex))
+        predictions = first_whole(save, self.pick(save, None, self.p.predictions_regex))
         if predictions is None:
             return
-        guessed = _classes(predictions, self.p.argmax)
+        guessed = classes(predictions, self.p.argmax)
         if guessed.shape == truth.shape:
             self._wrong += np.bincount(truth[guessed != truth], minlength=size)
 
@@ -114,144 +113,12 @@ class ClassImbalance(TensorRule):
             )
 
 
-def _first(save: Save, chosen: list[str]) -> np.ndarray | None:
+def first_whole(save: Save, chosen: list[str]) -> np.ndarray | None:
     for name in chosen:
         whole = save.whole(name)
         if whole is not None and whole.size:
             return whole
     return None
-
-
-class Confusion(TensorRule):
-    """Fires when the confusion matrix is poor.
-
-    AWS: each element of the diagonal over the diagonal's sum is at least ``min_diag``, each other
-    one over its column's sum at most ``max_off_diag``; judged when the matrix is fully populated.
-
-    Chosen: the formulas as they stand. No two elements of a diagonal can both be 0.9 of its sum,
-    so with ``aws`` the rule fires wherever it is evaluated. Fully populated: ``rows`` rows of
-    EVAL saves (of all saves where there are none of EVAL), after which it starts anew.
-
-    recommended: fires when the newest ``rows`` validation rows are predicted no better than chance:
-    the mean recall over classes is not over that of guessing by two standard errors. Judged at the
-    end of a validation pass, from pass ``passes`` on.
-    """
-
-    needs = "labels and predictions, whole,"
-    parameters = (
-        Parameter("category_no", p.count(2), None, text="number of classes"),
-        Parameter("labels", p.text, "labels", text="the tensor with labels"),
-        Parameter("predictions", p.text, "predictions", text="and with predictions"),
-        Parameter("labels_collection", p.text, "labels", text="or the collection with labels"),
-        Parameter("predictions_collection", p.text, "predictions", text="and with predictions"),
-        Parameter("min_diag", p.number(0, 1), 0.9, None, "least share of the diagonal"),
-        Parameter("max_off_diag", p.number(0, 1), 0.1, None, "largest share off the diagonal"),
-        Parameter(
-            "passes", p.count(), None, 2, "validation passes before chance counts", ours=True
-        ),
-        Parameter("rows", p.count(), 200, 200, "rows that a judgement needs", ours=True),
-    )
-
-    def start(self) -> None:
-        self._matrix = np.zeros((0, 0), dtype=np.int64)
-        self._newest: Save | None = None
-        self._has_eval = False
-        self._passes = 0
-
-    def check(self, save: Save) -> list[Finding] | None:
-        if self._has_eval and save.mode != ModeKeys.EVAL:
-            return self._end_pass() or None
-        pair = self._pair(save)
-        if pair is None:
-            return None
-        if save.mode == ModeKeys.EVAL and not self._has_eval:
-            self._has_eval, self._matrix = True, self._matrix[:0, :0]
-        self._count(*pair)
-        self._newest = save
-        if self.p.passes is not None or self._matrix.sum() < self.p.rows:
-            return []
-        found = self._judge_shares(save)
-        self._matrix = self._matrix * 0
-        return found
-
-    def finish(self) -> list[Finding]:
-        return self._end_pass()
-
-    def _end_pass(self) -> list[Finding]:
-        if self.p.passes is None or self._newest is None or not self._has_eval:
-            return []
-        save, self._newest = self._newest, None
-        self._passes += 1
-        if self._matrix.sum() < self.p.rows:  # a pass of which few rows were saved goes on
-            return []
-        found = self._judge_chance(save) if self._passes >= self.p.passes else []
-        self._matrix = self._matrix * 0
-        return found
-
-    def _pair(self, save: Save) -> tuple[np.ndarray, np.ndarray] | None:
-        found = []
-        for name, collection in (
-            (self.p.labels, self.p.labels_collection),
-            (self.p.predictions, self.p.predictions_collection),
-        ):
-            known = save.names()
-            chosen = [name] if name in known else self.pick(save, (collection,), None)
-            whole = _first(save, chosen)
-            if whole is None:
-                return None
-            found.append(_classes(whole, argmax=True))
-        return (found[0], found[1]) if found[0].shape == found[1].shape else None
-
-    def _count(self, truth: np.ndarray, guessed: np.ndarray) -> None:
-        counted = truth >= 0
-        truth, guessed = truth[counted], guessed[counted]
-        highest = int(max(truth.max(initial=0), guessed.max(initial=0)))
-        size = max(len(self._matrix), self.p.category_no or 0, highest + 1)
-        grown = np.zeros((size, size), dtype=np.int64)
-        grown[: len(self._matrix), : len(self._matrix)] = self._matrix
-        np.add.at(grown, (truth, guessed), 1)
-        self._matrix = grown
-
-    def _judge_shares(self, save: Save) -> list[Finding]:
-        diagonal = self._matrix.diagonal().astype(np.float64)
-        least = float((diagonal / max(diagonal.sum(), 1)).min())
-        off = self._matrix - np.diag(self._matrix.diagonal())
-        columns = np.maximum(self._matrix.sum(axis=0), 1)
-        most = float((off / columns).max())
-        if least >= self.p.min_diag and most <= self.p.max_off_diag:
-            return []
-        return [
-            self.finding(
-                save,
-                f"smallest share of the diagonal {least:.3g}, largest share off it {most:.3g}",
-                "look at the classes that are taken for one another",
-                min_diag=least,
-                max_off_diag=most,
-            )
-        ]
-
-    def _judge_chance(self, save: Save) -> list[Finding]:
-        rows = self._matrix.sum(axis=1)
-        present = rows > 0
-        if present.sum() < 2:
-            return []
-        recall = self._matrix.diagonal()[present] / rows[present]
-        guessing = self._matrix.sum(axis=0)[present] / self._matrix.sum()
-        spread = math.sqrt(float(np.sum(guessing * (1 - guessing) / rows[present]))) / len(recall)
-        better = float(recall.mean() - guessing.mean())
-        if better > 2 * spread:
-            return []
-        return [
-            self.finding(
-                save,
-                f"validation is predicted no better than by chance: mean recall "
-                f"{recall.mean():.3g} over {len(recall)} classes, guessing "
-                f"{guessing.mean():.3g}",
-                "look whether the labels belong to their texts, and whether the model learns",
-                recall=float(recall.mean()),
-                guessing=float(guessing.mean()),
-            )
-        ]
 
 
 class NLPSequenceRatio(TensorRule):
@@ -289,7 +156,7 @@ class NLPSequenceRatio(TensorRule):
         self._newest: deque[np.ndarray] = deque(maxlen=self.p.saves)
 
     def check(self, save: Save) -> list[Finding] | None:
-        ids = _first(save, self.pick(save, None, self.p.tensor_regex))
+        ids = first_whole(save, self.pick(save, None, self.p.tensor_regex))
         if ids is None:
             return None
         counts = [ids.size, *((ids == token).sum() for token in self.p.token_values)]

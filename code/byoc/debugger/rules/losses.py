@@ -63,7 +63,7 @@ class LossNotDecreasing(LossRule):
         Parameter(
             "use_losses_collection", p.boolean, True, text="look at the collection losses too"
         ),
-        Parameter("num_steps", p.count(), 10, 300, "steps between two checks"),
+        Parameter("num_steps", p.count(), 10, 500, "steps between two checks"),
         Parameter(
             "diff_percent", p.number(0, 100, within=True), 0.1, 10.0, "by how much it must fall"
         ),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from byoc.debugger.rules.activations import DeadRelu, SaturatedActivation
 from byoc.debugger.rules.base import TensorRule
 from byoc.debugger.rules.bottlenecks import CPUBottleneck, IOBottleneck
+from byoc.debugger.rules.confusion import Confusion
 from byoc.debugger.rules.gpu import BatchSize, GPUMemoryIncrease, LoadBalancing, LowGPUUtilization
 from byoc.debugger.rules.gradients import ExplodingTensor, VanishingGradient
 from byoc.debugger.rules.initialization import PoorWeightInitialization
-from byoc.debugger.rules.labels import ClassImbalance, Confusion, NLPSequenceRatio
+from byoc.debugger.rules.labels import ClassImbalance, NLPSequenceRatio
 from byoc.debugger.rules.losses import LossNotDecreasing
 from byoc.debugger.rules.passes import Overfit, Overtraining
 from byoc.debugger.rules.profiler import ProfilerRule

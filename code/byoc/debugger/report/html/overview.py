@@ -236,6 +236,7 @@ def rules(report: Report) -> list[Html | None]:
             rows,
             "Rules",
             words=3,
+            stacks=True,
         ),
         _parameters(results),
         fired(report, "rules"),

@@ -22,13 +22,22 @@ def table(
     rows: Iterable[Sequence[Child]],
     caption: str | None = None,
     words: int = 1,
+    stacks: bool = False,
 ) -> Html | None:
-    """The first ``words`` columns hold words, the others numbers; scrolls where it is too wide."""
+    """The first ``words`` columns hold words, the others numbers; scrolls where it is too wide.
+
+    ``stacks``: on a narrow page each row becomes a block, its numbers named by their heads.
+    """
     body = []
     for row in rows:
         first, *others = row
         cells = [
-            tag("td", cell, class_=None if place < words else "number")
+            tag(
+                "td",
+                cell,
+                class_=None if place < words else "number",
+                data_head=heads[place] if stacks and place >= words else None,
+            )
             for place, cell in enumerate(others, start=1)
         ]
         body.append(tag("tr", tag("th", first, scope="row"), cells))
@@ -43,6 +52,7 @@ def table(
         tag("caption", caption) if caption else None,
         tag("thead", tag("tr", head)),
         tag("tbody", body),
+        class_="stacks" if stacks else None,
     )
     # A region that scrolls must be reachable by keyboard.
     return tag("div", content, class_="scroll", tabindex="0", role="region", aria_label=caption)
