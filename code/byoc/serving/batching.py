@@ -78,7 +78,9 @@ class Batcher:
         self._executors, self._threads = executors, threads
         self._limits = limits or Limits()
         self._jobs: deque[_Job] = deque()
-        self._ready = threading.Condition()
+        self._lock = threading.Lock()
+        self._calls = [threading.Condition(self._lock) for _ in range(executors)]
+        self._idle: set[int] = set()
         self._in_flight = self._busy = 0
         self._started = False
 
@@ -88,13 +90,13 @@ class Batcher:
             return Passed([], 0, 0.0)
         ordered = sorted(enumerate(rows), key=lambda pair: len(pair[1]))
         job = _Job(ordered, [[] for _ in rows], time.monotonic(), left=len(rows))
-        with self._ready:
+        with self._lock:
             self._start()
             self._jobs.append(job)
             self._in_flight += 1
-            self._ready.notify()
+            self._call()
         job.done.wait()
-        with self._ready:
+        with self._lock:
             self._in_flight -= 1
         if job.error is not None:
             raise job.error
@@ -104,20 +106,35 @@ class Batcher:
         if not self._started:
             self._started = True
             for number in range(self._executors):
-                threading.Thread(target=self._run, daemon=True, name=f"executor {number}").start()
+                name = f"executor {number}"
+                threading.Thread(target=self._run, args=(number,), daemon=True, name=name).start()
 
-    def _run(self) -> None:
+    def _call(self) -> None:
+        """Wakes an executor: always the first one that is idle.
+
+        Each has threads of its own to compute on, and those of one that has just finished keep
+        their cores busy for a while, waiting for more. Taking turns, one would be in the other's
+        way; this way requests that come one by one meet the same warm threads.
+        """
+        if self._idle:
+            number = min(self._idle)
+            self._idle.remove(number)
+            self._calls[number].notify()
+
+    def _run(self, number: int) -> None:
         while True:
-            with self._ready:
+            with self._lock:
                 while not self._jobs or self._waits():
-                    self._ready.wait(self._patience())
+                    self._idle.add(number)
+                    self._calls[number].wait(self._patience())
+                    self._idle.discard(number)
                 batch, requests = self._take()
                 self._busy += 1
                 threads = max(1, self._threads // self._busy)
                 if self._jobs:
-                    self._ready.notify()
+                    self._call()
             self._compute_batch(batch, requests, threads)
-            with self._ready:
+            with self._lock:
                 self._busy -= 1
 
     def _waits(self) -> bool:
@@ -176,7 +193,7 @@ class Batcher:
             scores = self._compute([row for _, _, row in batch], threads)
         except BaseException as caught:  # the request's thread raises it
             error = caught
-        with self._ready:
+        with self._lock:
             for number, (job, place, _) in enumerate(batch):
                 if error is None:
                     job.scores[place] = scores[number]
