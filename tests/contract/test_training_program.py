@@ -43,6 +43,16 @@ def test_sigterm_stops_in_order_with_the_best_model_saved(tree: Path) -> None:
     assert (tree / "model" / "model.safetensors").is_file()
 
 
+def test_ctrl_c_is_a_failure_with_its_cause(tree: Path) -> None:
+    configure(tree, epochs="10000", early_stopping_patience="0")
+    process = start(tree)
+    read_until(process, "epoch=1 ")
+    process.send_signal(signal.SIGINT)
+    assert finish(process)[0] == 1
+    assert (tree / "output" / "failure").read_text().startswith("interrupted\n")
+    assert not (tree / "model" / "model.safetensors").exists()
+
+
 def test_a_killed_loader_process_fails_the_job(tree: Path) -> None:
     configure(tree, epochs="10000", num_workers="1", early_stopping_patience="0")
     process = start(tree)
