@@ -80,7 +80,7 @@ def trained(training: Image) -> Ended:
 @pytest.fixture(scope="module")
 def server(trained: Ended, serving_image: Image) -> Iterator[Server]:
     with serving(serving_image, mounted(trained.tree.model)) as found:
-        found.wait_ready()
+        found.wait_ready(300)
         yield found
 
 

@@ -252,6 +252,20 @@ def test_the_fused_optimizer_steps_as_the_plain_one() -> None:
         assert torch.allclose(mine, other, rtol=0, atol=1e-5), name
 
 
+def test_gradients_are_clipped_by_their_norm() -> None:
+    module = classifier(NO_DROPOUT)
+    module.training_step(rows(range(8), 8), 0).backward()
+
+    def gradient() -> torch.Tensor:
+        return torch.cat([w.grad.flatten() for w in module.model.parameters()])
+
+    whole = gradient()
+    module.configure_gradient_clipping(None, None)
+    assert torch.equal(gradient(), whole)
+    module.configure_gradient_clipping(None, whole.norm().item() / 2)
+    assert torch.allclose(gradient(), whole / 2, atol=1e-6)
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_dropout_is_set_everywhere(encoder: Callable[[], Any]) -> None:
     model = encoder()

@@ -148,7 +148,9 @@ def test_broken_files_are_named(tmp_path: Path, name: str, content: str | bytes,
 
 
 def test_a_missing_channel_is_named(tmp_path: Path) -> None:
-    assert fault(tmp_path / "train").startswith("channel train is missing")
+    told = fault(tmp_path / "train")
+    assert told.startswith("channel train is missing")
+    assert told.endswith("add it to the job")
 
 
 def test_labels_are_ordered_by_number_else_by_name() -> None:

@@ -129,6 +129,15 @@ def test_another_seed_gives_other_metrics(
     assert run(replace(CONFIG, seed=1))["val_loss"] != trained[1]["val_loss"]
 
 
+def test_gradients_clipped_to_nothing_train_nothing(tree: Path) -> None:
+    """Far below AdamW's eps, which else makes up for any scale."""
+    still = replace(CONFIG, epochs=1, weight_decay=0.0)
+    clipped = run(replace(still, gradient_clip=1e-13))["val_loss"]
+    untrained = run(replace(still, lr=1e-9))["val_loss"]
+    assert clipped == pytest.approx(untrained, abs=1e-4)
+    assert run(still)["val_loss"] != pytest.approx(untrained, abs=1e-3)
+
+
 def test_training_goes_on_from_the_model_channel(
     trained: tuple[Path, dict[str, float]], tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def test_a_base_model_that_is_out_of_reach_is_told_within_seconds(tree: Path) ->
     [
         (TrainingFault("channel train is missing"), "channel train is missing"),
         (SystemExit(0), "something called exit(0) during training"),
+        (SystemExit(3), "something called exit(3) during training"),
         (KeyboardInterrupt(), "interrupted"),
         (RuntimeError("two\nlines"), "RuntimeError: two lines"),
         (

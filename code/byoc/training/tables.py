@@ -76,7 +76,9 @@ def read_channel(directory: Path, columns: Columns) -> Table:
     """
     channel = directory.name
     if not directory.is_dir():
-        raise TrainingFault(f"channel {channel} is missing: there is no folder {directory}")
+        raise TrainingFault(
+            f"channel {channel} is missing: there is no folder {directory}; add it to the job"
+        )
     files = tuple(path for path in sorted(directory.rglob("*")) if _is_data(path, directory))
     if not files:
         raise TrainingFault(
