@@ -20,6 +20,7 @@ from byoc.conformance.serving.server import (
     mounted,
     script,
     serving,
+    timeout_of,
     until,
 )
 
@@ -65,7 +66,7 @@ def ping_tells_the_truth(image: Image) -> str:
 
 
 def _stuck_worker(image: Image, findings: Findings) -> None:
-    told = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": str(TIMEOUT), "SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
+    told = timeout_of(TIMEOUT) | {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
     with serving(image, mounted(script(image, PATIENT)), environment=told) as server:
         server.wait_ready()
         with ThreadPoolExecutor(1) as pool:

@@ -21,6 +21,7 @@ from byoc.conformance.serving.server import (
     script,
     serving,
     serving_apart,
+    timeout_of,
     until,
 )
 
@@ -120,14 +121,15 @@ def _workers(server: Server) -> set[str]:
 def variables_of_the_toolkit(image: Image) -> str:
     """Workers, timeout and log level by the toolkit's variables; a wrong value is told.
 
-    How: SAGEMAKER_MODEL_SERVER_WORKERS=2 must give two that answer, a timeout of 2 s must end a
-    request of 30 s, SAGEMAKER_CONTAINER_LOG_LEVEL=10 must not keep it from serving, and a wrong
-    number must end the container.
+    How: SAGEMAKER_MODEL_SERVER_WORKERS=2 must give two that answer, a timeout of 2 s
+    (SAGEMAKER_MODEL_SERVER_TIMEOUT and …_SECONDS) must end a request of 30 s,
+    SAGEMAKER_CONTAINER_LOG_LEVEL=10 must not keep it from serving, and a wrong number must end
+    the container.
     Remedy: read the variables that sagemaker-inference reads.
     AWS: SageMaker Inference Toolkit
     """
     findings = Findings()
-    told = _TWO | {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "2", "SAGEMAKER_CONTAINER_LOG_LEVEL": "10"}
+    told = _TWO | timeout_of(2) | {"SAGEMAKER_CONTAINER_LOG_LEVEL": "10"}
     with serving(image, mounted(script(image, PATIENT)), environment=told) as server:
         server.wait_ready()
         both = until(lambda: len(_workers(server)) == 2, 10)

@@ -182,6 +182,12 @@ class Server:
         return text
 
 
+def timeout_of(seconds: int) -> dict[str, str]:
+    """The variables that limit an invocation: multi-model-server counts the first in minutes."""
+    names = ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS")
+    return dict.fromkeys(names, str(seconds))
+
+
 @contextlib.contextmanager
 def serving(image: Image, mounts: Sequence[Mount] = (), **options: Any) -> Iterator[Server]:
     """A server in a place of its own among those that run; gone at the end of the block."""
