@@ -35,8 +35,8 @@ def sigterm_is_orderly(image: Image) -> str:
     """SIGTERM: new requests are refused, those in flight are answered, exit 0 within 30 s.
 
     How: two requests of several seconds are in flight, eight clients ask on new connections all
-    the time; every request but refused connections must get its 200. Of an image that takes no
-    script as a model, the workload's request is all there is in flight.
+    the time; every request but refused connections must get its 200. To an image that takes no
+    script as a model the two are sent slowly: half of the body before SIGTERM, half after.
     Remedy: stop listening, wait for what is in flight, then end the workers.
     AWS: Custom Inference Code with Hosting Services: How SageMaker AI Stops Your Container
     """
@@ -50,8 +50,10 @@ def sigterm_is_orderly(image: Image) -> str:
         load = Load(server, 8, quick)
         time.sleep(1)
         with ThreadPoolExecutor(2) as pool:
-            long = Message(b"4", "text/plain") if scripts else quick
-            slow = [pool.submit(server.invoke, long) for _ in range(2)]
+            if scripts:
+                slow = [pool.submit(server.invoke, Message(b"4", "text/plain")) for _ in range(2)]
+            else:
+                slow = [pool.submit(server.invoke_slowly, quick, 3.0) for _ in range(2)]
             time.sleep(0.5)
             begin = time.monotonic()
             server.signal("SIGTERM")

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class Server:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = 60.0,
     ) -> Reply:
@@ -121,6 +121,18 @@ class Server:
     def invoke(self, message: Message, timeout: float = 60.0, **headers: str) -> Reply:
         given = message.headers | {name.replace("_", "-"): it for name, it in headers.items()}
         return self.ask("POST", "/invocations", message.body, given, timeout)
+
+    def invoke_slowly(self, message: Message, seconds: float) -> Reply:
+        """The second half of the body comes after so many seconds."""
+
+        def halves() -> Iterator[bytes]:
+            half = len(message.body) // 2
+            yield message.body[:half]
+            time.sleep(seconds)
+            yield message.body[half:]
+
+        given = message.headers | {"Content-Length": str(len(message.body))}
+        return self.ask("POST", "/invocations", halves(), given)
 
     def ping(self) -> Reply:
         return self.ask("GET", "/ping", timeout=5)
