@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from byoc.conformance.clauses import clause
@@ -11,6 +12,7 @@ from byoc.conformance.image import Image
 from byoc.conformance.outcome import Findings, TooSlow
 from byoc.conformance.patience import patience
 from byoc.conformance.serving.server import (
+    LATE,
     PATIENT,
     REFUSED,
     Load,
@@ -64,7 +66,9 @@ def sigterm_is_orderly(image: Image) -> str:
         failed = {
             kind: count
             for kind, count in seen.items()
-            if kind != REFUSED and not kind.startswith("ping") and not _taken(hosting, kind)
+            if kind not in (REFUSED, LATE)
+            and not kind.startswith("ping")
+            and not _taken(hosting, kind)
         }
         answered = all(hosting.takes(it) for it in statuses)
         findings.expect(answered, f"in flight: {statuses}", "in flight: answered")
@@ -78,6 +82,7 @@ def sigterm_is_orderly(image: Image) -> str:
         seen_so_far = findings.seen()
         if code is None or took > STOP_SECONDS:
             raise TooSlow(f"it did not end within {STOP_SECONDS:.0f} s", seen_so_far)
+        _expect_in_time(seen, seen_so_far)
     return seen_so_far
 
 
@@ -106,10 +111,19 @@ def a_dead_worker_is_replaced(image: Image) -> str:
         is_back = until(lambda: len(_workers(server) - {victim}) == 2, BACK_SECONDS)
         took = time.monotonic() - begin
         seen = load.stop()
-        lost = sum(it for kind, it in seen.items() if kind not in ("200", "ping 200"))
+        in_time = {kind: count for kind, count in seen.items() if not kind.endswith(LATE)}
+        lost = sum(it for kind, it in in_time.items() if kind not in ("200", "ping 200"))
         findings.expect(is_back, "not two workers again within 10 s", f"back after {took:.1f} s")
         findings.expect(lost <= 2, f"lost: {dict(seen)}", f"{lost} of {sum(seen.values())} lost")
-    return findings.seen()
+        seen_so_far = findings.seen()
+        _expect_in_time(seen, seen_so_far)
+    return seen_so_far
+
+
+def _expect_in_time(seen: Mapping[str, int], seen_so_far: str) -> None:
+    """A request that was not answered while its client waited is late, if not lost."""
+    if late := sum(count for kind, count in seen.items() if kind.endswith(LATE)):
+        raise TooSlow(f"{late} of {sum(seen.values())} not answered in time", seen_so_far)
 
 
 def _workers(server: Server) -> set[str]:

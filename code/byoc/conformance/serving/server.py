@@ -29,6 +29,8 @@ READ_SECONDS = 5.0
 POLL_SECONDS = 0.1
 REFUSED = "refused"
 """The fault of a request that never reached the container."""
+LATE = TimeoutError.__name__
+"""The fault of a request whose reply was not waited for to the end."""
 
 
 class CannotStart(Failed):
@@ -352,7 +354,7 @@ class Load:
 
     def _run(self) -> None:
         while not self._end.is_set():
-            reply = self._server.invoke(self._message, timeout=10)
+            reply = self._server.invoke(self._message, timeout=patience(10))
             self.seen[str(reply.status or reply.fault)] += 1
             if not reply.status:
                 time.sleep(0.05)
@@ -361,7 +363,7 @@ class Load:
         while not self._end.wait(0.1):
             reply = self._server.ping()
             self.slowest_ping = max(self.slowest_ping, reply.seconds)
-            self.seen[f"ping {reply.status}"] += 1
+            self.seen[f"ping {reply.status or reply.fault}"] += 1
 
     def stop(self) -> Counter[str]:
         self._end.set()
