@@ -15,6 +15,7 @@ from byoc.conformance.serving.server import (
     LATE,
     PATIENT,
     REFUSED,
+    RESET,
     Load,
     Server,
     hosting_of,
@@ -66,7 +67,7 @@ def sigterm_is_orderly(image: Image) -> str:
         failed = {
             kind: count
             for kind, count in seen.items()
-            if kind not in (REFUSED, LATE)
+            if kind not in (REFUSED, RESET, LATE)
             and not kind.startswith("ping")
             and not _taken(hosting, kind)
         }
@@ -82,6 +83,9 @@ def sigterm_is_orderly(image: Image) -> str:
         seen_so_far = findings.seen()
         if code is None or took > STOP_SECONDS:
             raise TooSlow(f"it did not end within {STOP_SECONDS:.0f} s", seen_so_far)
+        # Those that it had not taken yet when it closed: refused, in a way, but not by intent.
+        if reset := seen[RESET]:
+            raise TooSlow(f"{reset} of {sum(seen.values())} connections reset", seen_so_far)
         _expect_in_time(seen, seen_so_far)
     return seen_so_far
 

@@ -24,11 +24,12 @@ from byoc.conformance.outcome import Failed, Findings, NotTried
 from byoc.conformance.patience import patience
 
 START_SECONDS = 120.0
-GUESS_SECONDS = 45.0
 READ_SECONDS = 5.0
 POLL_SECONDS = 0.1
 REFUSED = "refused"
 """The fault of a request that never reached the container."""
+RESET = ConnectionResetError.__name__
+"""That of one whose connection ended: one that was not yet taken when the server closed, too."""
 LATE = TimeoutError.__name__
 """The fault of a request whose reply was not waited for to the end."""
 
@@ -286,7 +287,7 @@ def _make_model(image: Image, program: str) -> Path:
         mounts=[Mount("/made", str(folder), type="bind")],
     )
     container.start()
-    if container.wait(timeout=180)["StatusCode"] != 0:
+    if container.wait(timeout=patience(180))["StatusCode"] != 0:
         said = container.logs().decode("utf-8", "replace").strip().splitlines()[-1:]
         raise NotTried(f"no model could be made in the image: {said}")
     image.engine.remove(container)
@@ -332,8 +333,7 @@ def shared(image: Image) -> Server:
 def _shared(image: Image) -> Server:
     def start() -> Server:
         server = Server(image, mounted(_model(image)))
-        # Without a model it may never be ready: that is no reason to wait for long.
-        server.wait_ready(START_SECONDS if image.workload.hosting.has_model else GUESS_SECONDS)
+        server.wait_ready()
         return server
 
     return image.once("server", start)
