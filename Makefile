@@ -9,7 +9,7 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
-        test-unit test-contract-training test-conformance test-kill test-cuda-images \
+        test-unit test-contract-training test-conformance check-others test-kill test-cuda-images \
         bench bench-images bench-train bench-serve bench-gpu bench-debug bench-debug-report \
         fuzz-serving soak-serving test-contract-serving test-debugger
 
@@ -48,7 +48,14 @@ test-contract-serving: setup engine ## a row for each clause of the hosting cont
 
 test-conformance: setup engine ## is `byoc check` right? 65 images broken on purpose, three times (an hour and more)
 	docker/programs.sh docker-registry || true
-	BYOC_LONG=1 $(PYTEST) -v tests/contract/test_conformance_matrix.py
+	BYOC_LONG=1 $(PYTEST) -v tests/contract/test_conformance_matrix.py tests/contract/test_images_of_others.py
+
+check-others: setup engine ## `byoc check` on four images of others' design: docs/conformance.md's table (OUT=…)
+	docker/programs.sh docker-registry || true
+	tests/images_of_others/build.sh
+	mkdir -p $(or $(OUT),out/others)
+	tests/images_of_others/check.sh $(or $(OUT),out/others)
+	$(VENV)/bin/python tests/images_of_others/table.py $(or $(OUT),out/others)
 
 test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a write, before and after
 	BYOC_LONG=1 $(PYTEST) -s tests/contract/test_kill.py

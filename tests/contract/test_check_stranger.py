@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import broken
 import pytest
@@ -56,27 +59,60 @@ def test_nothing_but_the_image(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_with_what_the_image_wants_the_rest_is_tried(tmp_path: Path) -> None:
-    data, model, payload = tmp_path / "training", tmp_path / "model", tmp_path / "payload.json"
+    data, model, payload = tmp_path / "training", tmp_path / "model.json", tmp_path / "payload"
     data.mkdir()
-    model.mkdir()
     (data / "rows.tsv").write_text("x\ty\n" + "".join(f"{x}\t{3 * x}\n" for x in range(20)))
-    (model / "model.json").write_text('{"factor": 2.0}')
-    payload.write_text('{"x": 2}')
-    words = ["--channel", f"training={data}", "--model", str(model), "--payload", str(payload)]
-    only = ["--only", "T01,T09,T14,H01,H05,H07,H12,B01"]
-    code, clauses = checked(tmp_path, GOOD, *words, *only)
-    assert verdicts(clauses, "pass") == set(clauses), clauses
+    model.write_text('{"factor": 2.0}')
+    payload.write_text("1\n3\n")
+    (tmp_path / "hyperparameters.json").write_text('{"epochs": 1, "rate": "0.01"}')
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.add(model, "model.json")
+    words = ["--channel", f"training={data}", "--model", str(tmp_path / "model.tar.gz")]
+    words += ["--payload", str(payload), "--content-type", "text/csv"]
+    words += ["--hyperparameters", str(tmp_path / "hyperparameters.json")]
+    words += ["--junit", str(tmp_path / "rows.xml"), "--html", str(tmp_path / "rows.html")]
+    only = "T01,T05,T09,T14,H01,H05,H12,B01,B02"
+    code, clauses = checked(tmp_path, GOOD, *words, "--only", only)
+    assert verdicts(clauses, "pass") == set(only.split(",")), clauses
     assert code == 0
+    # A line that is none, between the two of the payload, got an error in its place.
+    assert 'the middle one b\'{"error": "no number"}\'' in clauses["B02"]["seen"]
+    (suite,) = ElementTree.parse(tmp_path / "rows.xml").getroot()
+    assert suite.get("tests") == "9"
+    assert (tmp_path / "rows.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_a_variable_of_the_users_reaches_its_containers(tmp_path: Path) -> None:
+    words = ["--env", "BREAKS=no-failure-file", "--only", "T10"]
+    code, clauses = checked(tmp_path, GOOD, *words)
+    assert code == 1
+    assert "but no output/failure" in clauses["T10"]["cause"]
+
+
+@pytest.mark.parametrize(("breaks", "code"), [("", 0), ("no-failure-file", 1)])
+def test_as_tests(breaks: str, code: int) -> None:
+    """`pytest --pyargs byoc.conformance`: what was not tried is a skip with its reason."""
+    words = ["-m", "pytest", "-p", "no:cacheprovider", "-rs", "--pyargs", "byoc.conformance"]
+    words += ["--image", GOOD, "--image-env", f"BREAKS={breaks}", "-k", "I02 or T01 or T10"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd="/")
+    assert done.returncode == code, done.stdout
+    assert "not tried: no --channel given, and with an empty one" in done.stdout
+    passed, failed = ("2 passed", "") if code == 0 else ("1 passed", "1 failed")
+    assert passed in done.stdout
+    assert failed in done.stdout
+    if failed:
+        assert "remedy: catch everything" in done.stdout
 
 
 def test_a_fault_is_found_with_nothing_but_the_image(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It exits 0, as if an empty channel were enough, but leaves an output/failure."""
     image = broken.build(broken.by_name("training", "fails-with-0"))
     code, clauses = checked(tmp_path, image, "--training", "--only", "T10,I02")
     assert code == 1
     assert verdicts(clauses, "fail") == {"T10"}
-    assert "no channel: exit 0" in clauses["T10"]["cause"]
+    assert clauses["T10"]["cause"] == "success left an output/failure"
     out = capsys.readouterr().out
     assert "remedy: catch everything" in out
     assert "AWS: How Amazon SageMaker AI signals" in out

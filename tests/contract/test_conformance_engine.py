@@ -25,9 +25,12 @@ from byoc.conformance import registry
 from byoc.conformance.engine import Engine
 with Engine() as engine:
     network = engine.network()
-    container = engine.container(sys.argv[1], command=["sleep", "600"], network=network.name)
+    container = engine.container(
+        sys.argv[1], command=["sleep", "600"], network=network.name, volumes=["/kept"]
+    )
     container.start()
-    print(engine.scratch, engine._owner, flush=True)
+    container.reload()
+    print(engine.scratch, engine._owner, container.attrs["Mounts"][0]["Name"], flush=True)
     time.sleep(600)
 """
 
@@ -45,6 +48,24 @@ def left(owner: str) -> list[Any]:
         client.close()
 
 
+def volumes() -> set[str]:
+    client = docker.from_env()
+    try:
+        return {it.name for it in client.volumes.list()}
+    finally:
+        client.close()
+
+
+def test_all_containers_get_the_hosts_gpus_if_told(training: Image) -> None:
+    """As `docker run --gpus all` asks for them; not started here, where there is none."""
+    for gpu, wanted in ((True, [-1]), (False, [])):
+        with Engine(gpu=gpu) as engine:
+            container = engine.container(training.name, command=["true"])
+            container.reload()
+            asked = container.attrs["HostConfig"]["DeviceRequests"] or []
+            assert [it["Count"] for it in asked] == wanted
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left(training: Image, how: signal.Signals) -> None:
     with subprocess.Popen(
@@ -54,14 +75,16 @@ def test_nothing_is_left(training: Image, how: signal.Signals) -> None:
         text=True,
     ) as run:
         assert run.stdout is not None
-        scratch, owner = run.stdout.readline().split()
+        scratch, owner, volume = run.stdout.readline().split()
         assert len(left(owner)) == 2
+        assert volume in volumes()
         run.send_signal(how)
     if how is signal.SIGKILL:
         # Nobody can clean up then: the next run does.
         assert len(left(owner)) == 2
         Engine().close()
     assert left(owner) == []
+    assert volume not in volumes()
     assert not Path(scratch).exists()
 
 

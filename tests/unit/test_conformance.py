@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from byoc.conformance.outcome import (
     TooSlow,
     Verdict,
 )
+from byoc.conformance.patience import patience
 from byoc.conformance.report import row
 from byoc.conformance.runner import check, passed
 from byoc.conformance.training.judging import torn
@@ -107,6 +109,24 @@ def test_what_came_too_late_is_tried_again_with_nothing_remembered(image: Image)
     assert [it.verdict for it in outcomes] == [Verdict.PASS, Verdict.PASS]
     assert late.images[0] is image
     assert late.images[2].once("run", lambda: 2) == 2
+
+
+def test_independent_clauses_run_side_by_side(image: Image) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def meet(_: Image) -> str:
+        both.wait()
+        return "met"
+
+    outcomes = check(image, [clause("X1", meet), clause("X2", meet)])
+    assert [it.seen for it in outcomes] == ["met", "met"]
+
+
+def test_a_busy_machine_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for load, seconds in ((0.5, 10), (4.0, 20), (90.0, 40)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0, 0))
+        assert patience(10) == seconds
 
 
 def test_ctrl_c_ends_the_engines_containers(image: Image) -> None:

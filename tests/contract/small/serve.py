@@ -116,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(200 if ready else 503, b"{}")
 
     def parameters(self) -> dict:
-        payload = max(1, self.state.limit // 2**20)
+        payload = min(100, max(1, self.state.limit // 2**20))
         count = 50 if breaks("too-much-at-once") else min(self.state.workers, 100 // payload)
         return {
             "MaxConcurrentTransforms": max(1, count),

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from byoc.conformance.clauses import clause
 from byoc.conformance.hosting import Message
 from byoc.conformance.image import Image
-from byoc.conformance.outcome import Findings, NotApplicable, NotTried
+from byoc.conformance.outcome import Findings, NotApplicable, NotTried, TooSlow
+from byoc.conformance.patience import patience
 from byoc.conformance.serving.server import (
+    LATE,
     Server,
     expect_taken,
     hosting_of,
@@ -131,8 +133,10 @@ def honours_its_variables(image: Image) -> str:
         server.wait_ready()
         large = Message(b'"' + b"a " * (10 * _MEGABYTE - 1) + b'"', "application/jsonlines")
         with ThreadPoolExecutor(5) as pool:
-            replies = list(pool.map(server.invoke, [large] * 5))
+            replies = list(pool.map(server.invoke, [large] * 5, [patience(60)] * 5))
         statuses = [it.status or it.fault for it in replies]
+        if LATE in statuses:
+            raise TooSlow(f"five of 20 MB: {statuses}")
         # What a stranger's model makes of the lines does not matter: that they reach it does.
         right = all(reached(it) for it in replies)
         if hosting_of(image).lines:

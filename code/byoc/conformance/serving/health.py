@@ -12,6 +12,7 @@ from byoc.conformance.image import Image
 from byoc.conformance.outcome import Findings, TooSlow
 from byoc.conformance.patience import patience
 from byoc.conformance.serving.server import (
+    LATE,
     PATIENT,
     Load,
     expect_taken,
@@ -20,6 +21,7 @@ from byoc.conformance.serving.server import (
     mounted,
     script,
     serving,
+    timeout_of,
     until,
 )
 
@@ -52,7 +54,8 @@ def ping_tells_the_truth(image: Image) -> str:
         time.sleep(5)
         counts = load.stop()
         pings = {kind for kind in counts if kind.startswith("ping")}
-        findings.expect(pings == {"ping 200"}, f"under load: {sorted(pings)}")
+        are_right = pings <= {"ping 200", f"ping {LATE}"}
+        findings.expect(are_right, f"under load: {sorted(pings)}")
         slowest = f"slowest /ping under load {load.slowest_ping:.2f} s"
         if load.slowest_ping > PING_SECONDS:
             raise TooSlow(slowest, findings.seen())
@@ -65,7 +68,7 @@ def ping_tells_the_truth(image: Image) -> str:
 
 
 def _stuck_worker(image: Image, findings: Findings) -> None:
-    told = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": str(TIMEOUT), "SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
+    told = timeout_of(TIMEOUT) | {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
     with serving(image, mounted(script(image, PATIENT)), environment=told) as server:
         server.wait_ready()
         with ThreadPoolExecutor(1) as pool:

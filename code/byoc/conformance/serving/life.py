@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from byoc.conformance.clauses import clause
@@ -11,8 +12,10 @@ from byoc.conformance.image import Image
 from byoc.conformance.outcome import Findings, TooSlow
 from byoc.conformance.patience import patience
 from byoc.conformance.serving.server import (
+    LATE,
     PATIENT,
     REFUSED,
+    RESET,
     Load,
     Server,
     hosting_of,
@@ -21,6 +24,7 @@ from byoc.conformance.serving.server import (
     script,
     serving,
     serving_apart,
+    timeout_of,
     until,
 )
 
@@ -34,8 +38,8 @@ def sigterm_is_orderly(image: Image) -> str:
     """SIGTERM: new requests are refused, those in flight are answered, exit 0 within 30 s.
 
     How: two requests of several seconds are in flight, eight clients ask on new connections all
-    the time; every request but refused connections must get its 200. Of an image that takes no
-    script as a model, the workload's request is all there is in flight.
+    the time; every request but refused connections must get its 200. To an image that takes no
+    script as a model the two are sent slowly: half of the body before SIGTERM, half after.
     Remedy: stop listening, wait for what is in flight, then end the workers.
     AWS: Custom Inference Code with Hosting Services: How SageMaker AI Stops Your Container
     """
@@ -49,8 +53,10 @@ def sigterm_is_orderly(image: Image) -> str:
         load = Load(server, 8, quick)
         time.sleep(1)
         with ThreadPoolExecutor(2) as pool:
-            long = Message(b"4", "text/plain") if scripts else quick
-            slow = [pool.submit(server.invoke, long) for _ in range(2)]
+            if scripts:
+                slow = [pool.submit(server.invoke, Message(b"4", "text/plain")) for _ in range(2)]
+            else:
+                slow = [pool.submit(server.invoke_slowly, quick, 3.0) for _ in range(2)]
             time.sleep(0.5)
             begin = time.monotonic()
             server.signal("SIGTERM")
@@ -61,7 +67,9 @@ def sigterm_is_orderly(image: Image) -> str:
         failed = {
             kind: count
             for kind, count in seen.items()
-            if kind != REFUSED and not kind.startswith("ping") and not _taken(hosting, kind)
+            if kind not in (REFUSED, RESET, LATE)
+            and not kind.startswith("ping")
+            and not _taken(hosting, kind)
         }
         answered = all(hosting.takes(it) for it in statuses)
         findings.expect(answered, f"in flight: {statuses}", "in flight: answered")
@@ -75,6 +83,10 @@ def sigterm_is_orderly(image: Image) -> str:
         seen_so_far = findings.seen()
         if code is None or took > STOP_SECONDS:
             raise TooSlow(f"it did not end within {STOP_SECONDS:.0f} s", seen_so_far)
+        # Those that it had not taken yet when it closed: refused, in a way, but not by intent.
+        if reset := seen[RESET]:
+            raise TooSlow(f"{reset} of {sum(seen.values())} connections reset", seen_so_far)
+        _expect_in_time(seen, seen_so_far)
     return seen_so_far
 
 
@@ -103,10 +115,19 @@ def a_dead_worker_is_replaced(image: Image) -> str:
         is_back = until(lambda: len(_workers(server) - {victim}) == 2, BACK_SECONDS)
         took = time.monotonic() - begin
         seen = load.stop()
-        lost = sum(it for kind, it in seen.items() if kind not in ("200", "ping 200"))
+        in_time = {kind: count for kind, count in seen.items() if not kind.endswith(LATE)}
+        lost = sum(it for kind, it in in_time.items() if kind not in ("200", "ping 200"))
         findings.expect(is_back, "not two workers again within 10 s", f"back after {took:.1f} s")
         findings.expect(lost <= 2, f"lost: {dict(seen)}", f"{lost} of {sum(seen.values())} lost")
-    return findings.seen()
+        seen_so_far = findings.seen()
+        _expect_in_time(seen, seen_so_far)
+    return seen_so_far
+
+
+def _expect_in_time(seen: Mapping[str, int], seen_so_far: str) -> None:
+    """A request that was not answered while its client waited is late, if not lost."""
+    if late := sum(count for kind, count in seen.items() if kind.endswith(LATE)):
+        raise TooSlow(f"{late} of {sum(seen.values())} not answered in time", seen_so_far)
 
 
 def _workers(server: Server) -> set[str]:
@@ -120,14 +141,15 @@ def _workers(server: Server) -> set[str]:
 def variables_of_the_toolkit(image: Image) -> str:
     """Workers, timeout and log level by the toolkit's variables; a wrong value is told.
 
-    How: SAGEMAKER_MODEL_SERVER_WORKERS=2 must give two that answer, a timeout of 2 s must end a
-    request of 30 s, SAGEMAKER_CONTAINER_LOG_LEVEL=10 must not keep it from serving, and a wrong
-    number must end the container.
+    How: SAGEMAKER_MODEL_SERVER_WORKERS=2 must give two that answer, a timeout of 2 s
+    (SAGEMAKER_MODEL_SERVER_TIMEOUT and …_SECONDS) must end a request of 30 s,
+    SAGEMAKER_CONTAINER_LOG_LEVEL=10 must not keep it from serving, and a wrong number must end
+    the container.
     Remedy: read the variables that sagemaker-inference reads.
     AWS: SageMaker Inference Toolkit
     """
     findings = Findings()
-    told = _TWO | {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "2", "SAGEMAKER_CONTAINER_LOG_LEVEL": "10"}
+    told = _TWO | timeout_of(2) | {"SAGEMAKER_CONTAINER_LOG_LEVEL": "10"}
     with serving(image, mounted(script(image, PATIENT)), environment=told) as server:
         server.wait_ready()
         both = until(lambda: len(_workers(server)) == 2, 10)

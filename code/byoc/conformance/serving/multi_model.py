@@ -188,7 +188,9 @@ def gives_memory_back(image: Image) -> str:
     with many(image, _models(image, 1, 300)) as server:
         before = _memory(server)
         must_load(server, "one", "model-0")
-        call(server, "POST", "one", "/invoke")
+        answer = call(server, "POST", "one", "/invoke")
+        if answer.status != 200:
+            raise NotTried(f"a loaded model does not answer (M05): {answer.status}")
         held = _memory(server)
         gone = call(server, "DELETE", "one").status
         after = _memory(server)

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,14 @@ from byoc.conformance.outcome import Failed, Findings, NotTried
 from byoc.conformance.patience import patience
 
 START_SECONDS = 120.0
-GUESS_SECONDS = 45.0
 READ_SECONDS = 5.0
 POLL_SECONDS = 0.1
 REFUSED = "refused"
 """The fault of a request that never reached the container."""
+RESET = ConnectionResetError.__name__
+"""That of one whose connection ended: one that was not yet taken when the server closed, too."""
+LATE = TimeoutError.__name__
+"""The fault of a request whose reply was not waited for to the end."""
 
 
 class CannotStart(Failed):
@@ -96,7 +99,7 @@ class Server:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = 60.0,
     ) -> Reply:
@@ -121,6 +124,18 @@ class Server:
     def invoke(self, message: Message, timeout: float = 60.0, **headers: str) -> Reply:
         given = message.headers | {name.replace("_", "-"): it for name, it in headers.items()}
         return self.ask("POST", "/invocations", message.body, given, timeout)
+
+    def invoke_slowly(self, message: Message, seconds: float) -> Reply:
+        """The second half of the body comes after so many seconds."""
+
+        def halves() -> Iterator[bytes]:
+            half = len(message.body) // 2
+            yield message.body[:half]
+            time.sleep(seconds)
+            yield message.body[half:]
+
+        given = message.headers | {"Content-Length": str(len(message.body))}
+        return self.ask("POST", "/invocations", halves(), given)
 
     def ping(self) -> Reply:
         return self.ask("GET", "/ping", timeout=5)
@@ -180,6 +195,12 @@ class Server:
         while not (text := self.run(*command)) and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
         return text
+
+
+def timeout_of(seconds: int) -> dict[str, str]:
+    """The variables that limit an invocation: multi-model-server counts the first in minutes."""
+    names = ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS")
+    return dict.fromkeys(names, str(seconds))
 
 
 @contextlib.contextmanager
@@ -266,7 +287,7 @@ def _make_model(image: Image, program: str) -> Path:
         mounts=[Mount("/made", str(folder), type="bind")],
     )
     container.start()
-    if container.wait(timeout=180)["StatusCode"] != 0:
+    if container.wait(timeout=patience(180))["StatusCode"] != 0:
         said = container.logs().decode("utf-8", "replace").strip().splitlines()[-1:]
         raise NotTried(f"no model could be made in the image: {said}")
     image.engine.remove(container)
@@ -312,8 +333,7 @@ def shared(image: Image) -> Server:
 def _shared(image: Image) -> Server:
     def start() -> Server:
         server = Server(image, mounted(_model(image)))
-        # Without a model it may never be ready: that is no reason to wait for long.
-        server.wait_ready(START_SECONDS if image.workload.hosting.has_model else GUESS_SECONDS)
+        server.wait_ready()
         return server
 
     return image.once("server", start)
@@ -334,7 +354,7 @@ class Load:
 
     def _run(self) -> None:
         while not self._end.is_set():
-            reply = self._server.invoke(self._message, timeout=10)
+            reply = self._server.invoke(self._message, timeout=patience(10))
             self.seen[str(reply.status or reply.fault)] += 1
             if not reply.status:
                 time.sleep(0.05)
@@ -343,7 +363,7 @@ class Load:
         while not self._end.wait(0.1):
             reply = self._server.ping()
             self.slowest_ping = max(self.slowest_ping, reply.seconds)
-            self.seen[f"ping {reply.status}"] += 1
+            self.seen[f"ping {reply.status or reply.fault}"] += 1
 
     def stop(self) -> Counter[str]:
         self._end.set()
