@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -148,6 +149,48 @@ def test_real_trials_are_judged_by_the_model_that_they_keep(
     assert cli.run(["train", "--train", "corpus/train", *best, "--print-request"]) == 0
     request = json.loads(capsys.readouterr().out)
     assert request["HyperParameters"] == {**result.fixed, **(result.best or trial).values}
+
+
+@pytest.mark.usefixtures("tunings")
+def test_a_setting_that_cannot_matter_is_told_of_before_the_first_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first use's preset; the data are tokenized in that look, and not again by the trial."""
+    write_corpus(tmp_path / "corpus", size=200)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tiny = ["-Hmodel-name-or-path=scratch", "-Hepochs=1", "--range", "max-length=256,128"]
+    command = ["tune", "--name", "t", "--preset", "cola", "--max-jobs", "1", "--max-parallel", "1"]
+    assert cli.run([*command, "--train", "corpus/train", *tiny]) == 0
+    out, err = capsys.readouterr()
+    said = re.search(
+        r"max-length 256 and 128 give the same model: the longest input has (\d+)", err
+    )
+    assert said is not None
+    assert 5 < int(said[1]) < 40
+    assert "1 of 1 trials" in out
+    (trial,) = study_results.read(here.find(Path("out/tune/t"), "t", None)).trials
+    made = [it for it in Path("out/tune/t/tokens").iterdir() if it.is_dir()]
+    assert len(made) == (1 if trial.values["max-length"] == "256" else 2)
+
+
+def test_a_budget_ends_the_tuning(tunings: Tunings) -> None:
+    command = tunings.command("--max-jobs", "50", "--max-time", "1.5", epochs=5, seconds=0.1)
+    code, _, errors = tunings.run(command)
+    assert code == 0, errors
+    assert "it was stopped: --max-time is up" in errors
+    result = tunings.result()
+    assert result.status == "Stopped"
+    assert 1 <= len(result.trials) < 50
+
+
+def test_data_that_no_trial_could_read_end_the_tuning_before_it_begins(tunings: Tunings) -> None:
+    """Here the look at the data is the real program; the folder is empty."""
+    command = tunings.command("--range", "max-length=128,256")
+    command = [it for it in command if not it.startswith("-EPATH")]
+    code, _, errors = tunings.run(command)
+    assert code == 1
+    assert "channel train holds no table" in errors.splitlines()[-1]
+    assert not tunings.journal.exists()
 
 
 def test_failures_are_recorded_and_the_tuning_goes_on(tunings: Tunings) -> None:

@@ -146,6 +146,16 @@ class Study:
         self._optuna.set_user_attr("plan", plan.to_json())
 
     @property
+    def longest(self) -> int | None:
+        """Tokens of the longest input, where it has been asked for."""
+        found: int | None = self._optuna.user_attrs.get("longest")
+        return found
+
+    @longest.setter
+    def longest(self, tokens: int) -> None:
+        self._optuna.set_user_attr("longest", tokens)
+
+    @property
     def stop_reason(self) -> str:
         """Why no more trials begin; empty where they do."""
         return str(self._optuna.user_attrs.get("stop", ""))
