@@ -9,7 +9,7 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
-        test-unit test-contract-training test-conformance test-kill test-cuda-images \
+        test-unit test-contract-training test-conformance test-kill test-tuning test-cuda-images \
         bench bench-images bench-train bench-serve bench-debug bench-debug-report \
         fuzz-serving soak-serving test-contract-serving test-debugger
 
@@ -52,6 +52,9 @@ test-conformance: setup engine ## is `byoc check` right? 65 images broken on pur
 
 test-kill: setup ## SIGKILL at twenty moments and more of a training job
 	BYOC_LONG=1 $(PYTEST) tests/contract/test_kill.py
+
+test-tuning: setup ## tuning here and on moto; SIGKILL at many moments
+	BYOC_LONG=1 $(PYTEST) tests/unit/test_tuning_*.py tests/local_mode/test_tune.py tests/aws/test_tune_sagemaker.py
 
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda

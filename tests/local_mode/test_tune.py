@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -27,6 +28,7 @@ from byoc.tuning import here, study_results
 from byoc.tuning.results import TuningResult
 
 BYOC = str(Path(sys.executable).with_name("byoc"))
+LONG = bool(os.environ.get("BYOC_LONG"))
 STANDIN = Path(__file__).parents[1] / "standin_train.py"
 
 
@@ -273,6 +275,39 @@ def test_killed_with_its_jobs_it_goes_on_from_the_checkpoints(tunings: Tunings) 
     assert sorted(trial.curve) == [*range(1, 11)]
     (again,) = [event for event in tunings.events() if event[:2] == ["t-0000-r1", "began"]]
     assert int(again[2]) > 1
+
+
+@pytest.mark.skipif(not LONG, reason="twenty kills take minutes: make test-tuning")
+def test_killed_at_twenty_moments_no_trial_is_lost_or_run_twice(tunings: Tunings) -> None:
+    moments = random.Random(0)
+    command = tunings.command("--max-jobs", "12", "--max-parallel", "2", epochs=4, seconds=0.3)
+    kills = 0
+    for _ in range(20):
+        with tunings.begin(command) as tuning:
+            assert tuning.stderr is not None
+            for line in tuning.stderr:  # from here on it works on the study
+                if "estimate: " in line:
+                    break
+            time.sleep(moments.uniform(0, 2))
+            kills += tuning.poll() is None
+            tuning.kill()
+    code, _, errors = tunings.run(command)
+    assert code == 0, errors
+    assert kills > 5
+    result = tunings.result()
+    assert statuses(result) == ["Completed"] * 12
+    assert all(sorted(trial.curve) == [1, 2, 3, 4] for trial in result.trials)
+    assert tunings.begun() == {trial.job: 1 for trial in result.trials}
+
+
+def test_hyperband_stops_trials_at_its_own_rungs(tunings: Tunings) -> None:
+    rates = "--range=lr=0.31,0.32,0.33,0.8,0.85,0.9"
+    command = tunings.command("--strategy", "Hyperband", "--max-jobs", "8", rates, epochs=9)
+    code, _, errors = tunings.run(command)
+    assert code == 0, errors
+    ended = [(trial.status, max(trial.curve)) for trial in tunings.result().trials]
+    assert {status for status, _ in ended} == {"Completed", "Pruned"}
+    assert {epoch for status, epoch in ended if status == "Completed"} == {9}
 
 
 def test_ctrl_c_ends_the_jobs_and_attach_goes_on(tunings: Tunings) -> None:
