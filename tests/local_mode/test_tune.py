@@ -24,7 +24,7 @@ from byoc.cores import available_cores
 from byoc.corpus import write_corpus
 from byoc.launch.state import Record
 from byoc.launch.supervised import JOBS
-from byoc.tuning import here, study_results
+from byoc.tuning import here, owners, study_results
 from byoc.tuning.results import TuningResult
 
 BYOC = str(Path(sys.executable).with_name("byoc"))
@@ -315,8 +315,9 @@ def test_ctrl_c_ends_the_jobs_and_attach_goes_on(tunings: Tunings) -> None:
     with tunings.begin(command) as tuning:
         tunings.wait_for("epoch", "2")
         tuning.send_signal(signal.SIGINT)
-        tuning.communicate(timeout=120)
+        _, errors = tuning.communicate(timeout=120)
     assert tuning.returncode == 130
+    assert "`byoc tune attach t` goes on with it" in errors
     assert tunings.has("stopped")
     assert statuses(tunings.result()) == ["InProgress"]
     assert tunings.run(["tune", "attach", "t"])[0] == 0
@@ -338,6 +339,35 @@ def test_several_processes_share_a_tuning_and_stop_ends_the_trials_of_all(
     assert statuses(result) == ["Stopped"] * 3
     assert set(tunings.begun().values()) == {1}
     assert all("stopped by byoc tune stop" in text for text in said)
+
+
+def test_a_silent_hosts_trial_is_tried_again_by_another(
+    tunings: Tunings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hosts share a database and no folder; the first one goes down."""
+    database = ["--storage", f"sqlite:///{tunings.folder / 'shared.db'}"]
+    command = tunings.command("--max-jobs", "1", "--output", "first", *database, epochs=4)
+    with tunings.begin(command) as tuning:
+        tunings.wait_for("began")
+        tuning.kill()
+    Record(tunings.folder / "state" / JOBS / "t-0000").signal(signal.SIGKILL, group=True)
+    second = ["tune", "attach", "t", "--output", "second", *database]
+    code, output, errors = tunings.run(second)
+    assert code == 1, errors  # the first one may still be alive
+    monkeypatch.setattr(owners, "SILENT_SECONDS", 0.0)
+    code, output, errors = tunings.run(second)
+    assert code == 0, errors
+    assert "t: Completed, 1 of 1 trials" in output
+    assert "best:  trial 1" in output
+
+
+def test_a_tuning_that_was_stopped_goes_on_when_asked_again(tunings: Tunings) -> None:
+    command = tunings.command("--max-jobs", "2")
+    assert tunings.run([*command, "--max-time", "0.01"])[0] in (0, 1)
+    assert tunings.result().status == "Stopped"
+    assert tunings.run(command)[0] == 0
+    assert statuses(tunings.result())[-1] == "Completed"
+    assert tunings.result().status == "Completed"
 
 
 def test_another_tuning_under_the_same_name_is_refused(tunings: Tunings) -> None:

@@ -50,6 +50,7 @@ def begin(study: Study, plan: Callable[[], Plan], wanted: Plan, say: Callable[[s
                     f"`byoc tune attach {study.name}`"
                 )
             say(f"going on with tuning {study.name}: {len(study.trials())} trials there already")
+            study.stop("")
             found = dataclasses.replace(old, definition=wanted.definition)
         else:
             found = dataclasses.replace(plan(), state=str(state_dir()))
@@ -96,6 +97,9 @@ def work(
     try:
         tuner = Tuner(study, plan, make_client(plan.where, say), owner, show, limit)
         result = tuner.run()
+    except KeyboardInterrupt:
+        say(f"broken off: `byoc tune attach {study.name}` goes on with it")
+        raise
     finally:
         owner.close()
         write(study_results.read(study), study.folder)

@@ -81,6 +81,7 @@ class Plan:
             if field.name not in _MAY_CHANGE
         }
         pairs["image"] = (self.job.image, other.job.image)
+        pairs["environment"] = (dict(self.job.environment), dict(other.job.environment))
         pairs["where"] = (self.where, other.where)
         for name in sorted({*self.source, *other.source}):
             pairs[name] = (self.source.get(name), other.source.get(name))
