@@ -9,8 +9,9 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
-        test-unit test-contract-training test-conformance check-others test-kill test-cuda-images \
-        bench bench-images bench-train bench-serve bench-gpu bench-debug bench-debug-report \
+        test-unit test-contract-training test-conformance check-others test-kill test-tuning \
+        test-cuda-images bench bench-images bench-train bench-serve bench-gpu bench-debug \
+        bench-debug-report \
         fuzz-serving soak-serving test-contract-serving test-debugger
 
 help: ## list the targets
@@ -59,6 +60,9 @@ check-others: setup engine ## `byoc check` on four images of others' design: doc
 
 test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a write, before and after
 	BYOC_LONG=1 $(PYTEST) -s tests/contract/test_kill.py
+
+test-tuning: setup ## tuning here and on moto; SIGKILL at many moments
+	BYOC_LONG=1 $(PYTEST) tests/unit/test_tuning_*.py tests/local_mode/test_tune.py tests/aws/test_tune_sagemaker.py
 
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda

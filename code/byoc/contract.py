@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 BASE_DIR_VARIABLE = "SAGEMAKER_BASE_DIR"
+TOKENS_DIR_VARIABLE = "BYOC_TOKENS_DIR"
+"""Ours: a folder where jobs with the same data keep their tokenized rows for each other."""
+
 FAILURE_LIMIT = 1024
 """How many characters of output/failure SageMaker shows as the job's FailureReason."""
 
@@ -56,6 +59,12 @@ def checkpoints_dir() -> Path:
     """checkpointconfig.json's LocalPath where there is one, else checkpoints/."""
     config = read_config("checkpointconfig.json", default={})
     return Path(config.get("LocalPath") or base_dir() / "checkpoints")
+
+
+def tokens_dir() -> Path | None:
+    """Where tokenized rows are shared with other jobs; None where they are not."""
+    found = os.environ.get(TOKENS_DIR_VARIABLE)
+    return Path(found) if found else None
 
 
 def read_config(name: str, default: Any = None) -> Any:

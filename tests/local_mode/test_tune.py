@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
+import re
 import shutil
 import signal
 import subprocess
@@ -22,10 +24,11 @@ from byoc.cores import available_cores
 from byoc.corpus import write_corpus
 from byoc.launch.state import Record
 from byoc.launch.supervised import JOBS
-from byoc.tuning import here, study_results
+from byoc.tuning import here, owners, study_results
 from byoc.tuning.results import TuningResult
 
 BYOC = str(Path(sys.executable).with_name("byoc"))
+LONG = bool(os.environ.get("BYOC_LONG"))
 STANDIN = Path(__file__).parents[1] / "standin_train.py"
 
 
@@ -150,6 +153,48 @@ def test_real_trials_are_judged_by_the_model_that_they_keep(
     assert request["HyperParameters"] == {**result.fixed, **(result.best or trial).values}
 
 
+@pytest.mark.usefixtures("tunings")
+def test_a_setting_that_cannot_matter_is_told_of_before_the_first_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first use's preset; the data are tokenized in that look, and not again by the trial."""
+    write_corpus(tmp_path / "corpus", size=200)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tiny = ["-Hmodel-name-or-path=scratch", "-Hepochs=1", "--range", "max-length=256,128"]
+    command = ["tune", "--name", "t", "--preset", "cola", "--max-jobs", "1", "--max-parallel", "1"]
+    assert cli.run([*command, "--train", "corpus/train", *tiny]) == 0
+    out, err = capsys.readouterr()
+    said = re.search(
+        r"max-length 256 and 128 give the same model: the longest input has (\d+)", err
+    )
+    assert said is not None
+    assert 5 < int(said[1]) < 40
+    assert "1 of 1 trials" in out
+    (trial,) = study_results.read(here.find(Path("out/tune/t"), "t", None)).trials
+    made = [it for it in Path("out/tune/t/tokens").iterdir() if it.is_dir()]
+    assert len(made) == (1 if trial.values["max-length"] == "256" else 2)
+
+
+def test_a_budget_ends_the_tuning(tunings: Tunings) -> None:
+    command = tunings.command("--max-jobs", "50", "--max-time", "1.5", epochs=5, seconds=0.1)
+    code, _, errors = tunings.run(command)
+    assert code == 0, errors
+    assert "it was stopped: --max-time is up" in errors
+    result = tunings.result()
+    assert result.status == "Stopped"
+    assert 1 <= len(result.trials) < 50
+
+
+def test_data_that_no_trial_could_read_end_the_tuning_before_it_begins(tunings: Tunings) -> None:
+    """Here the look at the data is the real program; the folder is empty."""
+    command = tunings.command("--range", "max-length=128,256")
+    command = [it for it in command if not it.startswith("-EPATH")]
+    code, _, errors = tunings.run(command)
+    assert code == 1
+    assert "channel train holds no table" in errors.splitlines()[-1]
+    assert not tunings.journal.exists()
+
+
 def test_failures_are_recorded_and_the_tuning_goes_on(tunings: Tunings) -> None:
     grid = ["--strategy", "Grid", "--range", "lr=0.2", "--range", "batch-size=13,14,15,16"]
     code, output, errors = tunings.run(tunings.command(*grid, "--max-parallel", "2"))
@@ -232,13 +277,47 @@ def test_killed_with_its_jobs_it_goes_on_from_the_checkpoints(tunings: Tunings) 
     assert int(again[2]) > 1
 
 
+@pytest.mark.skipif(not LONG, reason="twenty kills take minutes: make test-tuning")
+def test_killed_at_twenty_moments_no_trial_is_lost_or_run_twice(tunings: Tunings) -> None:
+    moments = random.Random(0)
+    command = tunings.command("--max-jobs", "12", "--max-parallel", "2", epochs=4, seconds=0.3)
+    kills = 0
+    for _ in range(20):
+        with tunings.begin(command) as tuning:
+            assert tuning.stderr is not None
+            for line in tuning.stderr:  # from here on it works on the study
+                if "estimate: " in line:
+                    break
+            time.sleep(moments.uniform(0, 2))
+            kills += tuning.poll() is None
+            tuning.kill()
+    code, _, errors = tunings.run(command)
+    assert code == 0, errors
+    assert kills > 5
+    result = tunings.result()
+    assert statuses(result) == ["Completed"] * 12
+    assert all(sorted(trial.curve) == [1, 2, 3, 4] for trial in result.trials)
+    assert tunings.begun() == {trial.job: 1 for trial in result.trials}
+
+
+def test_hyperband_stops_trials_at_its_own_rungs(tunings: Tunings) -> None:
+    rates = "--range=lr=0.31,0.32,0.33,0.8,0.85,0.9"
+    command = tunings.command("--strategy", "Hyperband", "--max-jobs", "8", rates, epochs=9)
+    code, _, errors = tunings.run(command)
+    assert code == 0, errors
+    ended = [(trial.status, max(trial.curve)) for trial in tunings.result().trials]
+    assert {status for status, _ in ended} == {"Completed", "Pruned"}
+    assert {epoch for status, epoch in ended if status == "Completed"} == {9}
+
+
 def test_ctrl_c_ends_the_jobs_and_attach_goes_on(tunings: Tunings) -> None:
     command = tunings.command("--max-jobs", "2", epochs=8, seconds=0.2)
     with tunings.begin(command) as tuning:
         tunings.wait_for("epoch", "2")
         tuning.send_signal(signal.SIGINT)
-        tuning.communicate(timeout=120)
+        _, errors = tuning.communicate(timeout=120)
     assert tuning.returncode == 130
+    assert "`byoc tune attach t` goes on with it" in errors
     assert tunings.has("stopped")
     assert statuses(tunings.result()) == ["InProgress"]
     assert tunings.run(["tune", "attach", "t"])[0] == 0
@@ -260,6 +339,35 @@ def test_several_processes_share_a_tuning_and_stop_ends_the_trials_of_all(
     assert statuses(result) == ["Stopped"] * 3
     assert set(tunings.begun().values()) == {1}
     assert all("stopped by byoc tune stop" in text for text in said)
+
+
+def test_a_silent_hosts_trial_is_tried_again_by_another(
+    tunings: Tunings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hosts share a database and no folder; the first one goes down."""
+    database = ["--storage", f"sqlite:///{tunings.folder / 'shared.db'}"]
+    command = tunings.command("--max-jobs", "1", "--output", "first", *database, epochs=4)
+    with tunings.begin(command) as tuning:
+        tunings.wait_for("began")
+        tuning.kill()
+    Record(tunings.folder / "state" / JOBS / "t-0000").signal(signal.SIGKILL, group=True)
+    second = ["tune", "attach", "t", "--output", "second", *database]
+    code, output, errors = tunings.run(second)
+    assert code == 1, errors  # the first one may still be alive
+    monkeypatch.setattr(owners, "SILENT_SECONDS", 0.0)
+    code, output, errors = tunings.run(second)
+    assert code == 0, errors
+    assert "t: Completed, 1 of 1 trials" in output
+    assert "best:  trial 1" in output
+
+
+def test_a_tuning_that_was_stopped_goes_on_when_asked_again(tunings: Tunings) -> None:
+    command = tunings.command("--max-jobs", "2")
+    assert tunings.run([*command, "--max-time", "0.01"])[0] in (0, 1)
+    assert tunings.result().status == "Stopped"
+    assert tunings.run(command)[0] == 0
+    assert statuses(tunings.result())[-1] == "Completed"
+    assert tunings.result().status == "Completed"
 
 
 def test_another_tuning_under_the_same_name_is_refused(tunings: Tunings) -> None:

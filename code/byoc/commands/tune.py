@@ -83,6 +83,7 @@ def _run_here(definition: Definition, options: Options) -> int:
     study = Study(folder, name, options["storage"])
     here.begin(study, plan, wanted, note)
     note(f"tuning {name} in {folder}")
+    here.look(study, note)
     note(estimate(definition, limit, study_results.read(study).trials))
     with shown() as show:
         result = here.work(study, show, note, limit.limit)

@@ -10,7 +10,7 @@ from byoc.commands.tune_options import OUTPUT, Options, budget
 from byoc.launch import requests
 from byoc.launch.aws import client
 from byoc.launch.errors import LaunchError
-from byoc.tuning import managed
+from byoc.tuning import managed, matter
 from byoc.tuning.budget import Budget, estimate
 from byoc.tuning.definition import Definition, check_name
 from byoc.tuning.request import Limits, tuning_job
@@ -59,6 +59,14 @@ def run(
     if options["print_request"]:
         say(json.dumps(wanted, indent=2))
         return None
+    channels = [it["ChannelName"] for it in wanted["TrainingJobDefinition"]["InputDataConfig"]]
+    for line in matter.findings(definition, dict.fromkeys(channels, "")):
+        note(line)
+    if matter.needs_lengths(definition):
+        note(
+            f"whether {matter.LENGTH} matters hangs on the data, which are on S3: the same command "
+            "with --where process on a copy of them tells"
+        )
     note(estimate(definition, limit, ()))
     name = wanted["HyperParameterTuningJobName"]
     sagemaker = client("sagemaker")

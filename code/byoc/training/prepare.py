@@ -1,6 +1,6 @@
 """What a job needs before its first step, made once for all processes of a host.
 
-In the folder of a ``Prepared``: the tokenizer, each split's tokens, and job.json.
+In the folder of a ``Prepared``: the tokenizer, each split's tokens, their limit, and job.json.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from byoc.training import encoder
+from byoc import contract
+from byoc.training import encoder, shared_tokens
 from byoc.training.config import TrainingConfig, as_hyperparameters, parse_hyperparameters
 from byoc.training.sources import Splits, read_splits
 from byoc.training.tokens import Tokens, tokenize
+
+_LENGTH = "length"
 
 _FREE = {"num-workers", "checkpoint-seconds", "checkpoint-keep", "processes-per-host"} | {
     "gradient-accumulation-steps",
@@ -81,27 +84,40 @@ class Prepared:
 
 
 def prepare(config: TrainingConfig, splits: Splits, folder: Path) -> Prepared:
-    """Finds the model to start from and tokenizes every split into ``folder``.
+    """Finds the model to start from and tokenizes every split into ``folder``; where jobs share
+    their tokens, only if no other one has done so.
 
     Raises ``TrainingFault`` where the model or the disk is not what it must be.
     """
     source = encoder.source(config)
+    shared = contract.tokens_dir()
+    if shared is None:
+        _tokenize(config, splits, source, folder)
+    else:
+        key = shared_tokens.key(splits.fingerprint, config.max_length, source)
+        shared_tokens.take(
+            shared, key, lambda place: _tokenize(config, splits, source, place), folder
+        )
+    return Prepared(
+        folder,
+        config,
+        source,
+        int((folder / _LENGTH).read_text(encoding="ascii")),
+        list(splits.names),
+        splits.counts,
+        splits.fingerprint,
+        lambda: splits,
+    )
+
+
+def _tokenize(config: TrainingConfig, splits: Splits, source: str, folder: Path) -> None:
     tokenizer = encoder.tokenizer(source, config, splits.texts("train"))
     length = encoder.longest(source, tokenizer, config.max_length)
     tokenize(splits, tokenizer, length, folder)
     # The tokenizer is saved with the model: its readers are to see the limit.
     tokenizer.model_max_length = length
     tokenizer.save_pretrained(folder / "tokenizer")
-    return Prepared(
-        folder,
-        config,
-        source,
-        length,
-        list(splits.names),
-        splits.counts,
-        splits.fingerprint,
-        lambda: splits,
-    )
+    (folder / _LENGTH).write_text(str(length), encoding="ascii")
 
 
 def load(folder: Path) -> Prepared:

@@ -10,9 +10,10 @@ from pathlib import Path
 from byoc.launch.clients import make_client
 from byoc.launch.errors import LaunchError
 from byoc.launch.state import STATE_VARIABLE, state_dir
-from byoc.tuning import study_results
+from byoc.tuning import matter, study_results
 from byoc.tuning.owners import Owner
 from byoc.tuning.results import TuningResult
+from byoc.tuning.shares import with_shares
 from byoc.tuning.study import DATABASE, Plan, Study
 from byoc.tuning.tuner import Tuner
 
@@ -49,6 +50,7 @@ def begin(study: Study, plan: Callable[[], Plan], wanted: Plan, say: Callable[[s
                     f"`byoc tune attach {study.name}`"
                 )
             say(f"going on with tuning {study.name}: {len(study.trials())} trials there already")
+            study.stop("")
             found = dataclasses.replace(old, definition=wanted.definition)
         else:
             found = dataclasses.replace(plan(), state=str(state_dir()))
@@ -65,6 +67,20 @@ def begin(study: Study, plan: Callable[[], Plan], wanted: Plan, say: Callable[[s
     return found
 
 
+def look(study: Study, say: Callable[[str], None]) -> None:
+    """Says which settings cannot matter; looks at the data where only they can tell.
+
+    Raises ``LaunchError`` where the data cannot be read.
+    """
+    plan = _here(study)
+    if matter.needs_lengths(plan.definition) and study.longest is None:
+        say("looking at the data: how long are the inputs?")
+        client = make_client(plan.where, say)
+        study.longest = matter.longest_input(client, plan.definition, plan.job)
+    for line in matter.findings(plan.definition, plan.job.channels, study.longest):
+        say(line)
+
+
 def work(
     study: Study,
     show: Callable[[TuningResult], None],
@@ -76,20 +92,29 @@ def work(
 
     ``max_parallel``: of this process, where it is not the definition's.
     """
-    plan = study.plan
-    if max_parallel is not None:
-        definition = dataclasses.replace(plan.definition, max_parallel=max_parallel)
-        plan = dataclasses.replace(plan, definition=definition)
-    if plan.state and Path(plan.state).is_dir():
-        os.environ[STATE_VARIABLE] = plan.state  # where this tuning's jobs are remembered
+    plan = _here(study, max_parallel)
     owner = Owner(study.folder)
     try:
         tuner = Tuner(study, plan, make_client(plan.where, say), owner, show, limit)
         result = tuner.run()
+    except KeyboardInterrupt:
+        say(f"broken off: `byoc tune attach {study.name}` goes on with it")
+        raise
     finally:
         owner.close()
         write(study_results.read(study), study.folder)
     return result
+
+
+def _here(study: Study, max_parallel: int | None = None) -> Plan:
+    """The plan as this machine runs it, with the tuning's own record of jobs."""
+    plan = study.plan
+    if plan.state and Path(plan.state).is_dir():
+        os.environ[STATE_VARIABLE] = plan.state
+    if max_parallel is not None:
+        definition = dataclasses.replace(plan.definition, max_parallel=max_parallel)
+        plan = dataclasses.replace(plan, definition=definition)
+    return with_shares(plan, study.folder)
 
 
 def write(result: TuningResult, folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from byoc.launch.jobs import Follower
 from byoc.launch.supervised import ENDED, JOBS, SUPERVISOR_DIED
 from byoc.launch.uris import to_uri
 from byoc.tuning import search
-from byoc.tuning.definition import Definition
 from byoc.tuning.objective import Curve
 from byoc.tuning.request import trial_job
 from byoc.tuning.study import Plan, Study
@@ -230,12 +228,3 @@ class Running:
     def tidy(self) -> None:
         """What only a trial that goes on has use for."""
         shutil.rmtree(self._checkpoints, ignore_errors=True)
-
-
-def shared_environment(definition: Definition, cores: int) -> dict[str, str]:
-    """Each of the parallel trials gets its share of the cores: more threads than cores would wait
-    for each other at every step."""
-    own = os.environ.get("OMP_NUM_THREADS", "")
-    most = int(own) if own.isdigit() else cores  # fewer, where the user says so
-    threads = str(max(1, min(most, cores // definition.max_parallel)))
-    return {"OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}

@@ -81,6 +81,7 @@ class Plan:
             if field.name not in _MAY_CHANGE
         }
         pairs["image"] = (self.job.image, other.job.image)
+        pairs["environment"] = (dict(self.job.environment), dict(other.job.environment))
         pairs["where"] = (self.where, other.where)
         for name in sorted({*self.source, *other.source}):
             pairs[name] = (self.source.get(name), other.source.get(name))
@@ -144,6 +145,16 @@ class Study:
     def change(self, plan: Plan) -> None:
         """From here on the tuning goes by this plan."""
         self._optuna.set_user_attr("plan", plan.to_json())
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest input, where it has been asked for."""
+        found: int | None = self._optuna.user_attrs.get("longest")
+        return found
+
+    @longest.setter
+    def longest(self, tokens: int) -> None:
+        self._optuna.set_user_attr("longest", tokens)
 
     @property
     def stop_reason(self) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable
 
-from byoc.cores import available_cores
 from byoc.launch.clients import Client
 from byoc.launch.errors import LaunchError
 from byoc.tuning.owners import BEAT_SECONDS, Owner
 from byoc.tuning.results import TuningResult
-from byoc.tuning.running import Running, shared_environment
+from byoc.tuning.running import Running
 from byoc.tuning.study import Plan, Study
 from byoc.tuning.study_results import read
 
@@ -41,7 +39,7 @@ class Tuner:
         self._study, self._client, self._owner = study, client, owner
         self._tell = show
         self._limit = limit
-        self._plan = _with_shares(plan)
+        self._plan = plan
         self._running: list[Running] = []
         self._beat = self._looked = time.monotonic()
 
@@ -131,10 +129,3 @@ class Tuner:
         while self._running and time.monotonic() < deadline:
             self._running = [trial for trial in self._running if not trial.has_ended()]
             time.sleep(POLL_SECONDS)
-
-
-def _with_shares(plan: Plan) -> Plan:
-    """The plan with each trial's share of this machine's cores; the user's own settings win."""
-    shares = shared_environment(plan.definition, available_cores())
-    job = dataclasses.replace(plan.job, environment={**shares, **plan.job.environment})
-    return dataclasses.replace(plan, job=job)
