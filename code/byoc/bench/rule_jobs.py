@@ -116,7 +116,7 @@ def _faults() -> list[Job]:
             _tiny("other-order", 0, "other-order", ("SimilarAcrossRuns",)), other="scratch-0.001"
         ),
         _tiny("memorizing", 0, "few-rows", ("Overfit",), 32, epochs=50, batch_size=8),
-        _minilm("memorizing-minilm", 0, "few-rows", ("Overfit",), 32, epochs=25, batch_size=8),
+        _minilm("memorizing-minilm", 0, "few-rows", ("Overfit",), 32, epochs=50, batch_size=8),
         _tiny("gone-on", 0, "gone-on", ("Overtraining",), 300, epochs=25, batch_size=32),
         _minilm("gone-on-minilm", 0, "gone-on", ("Overtraining",), 300, epochs=12, lr=1e-4),
         _minilm("lr-0-minilm", 0, "lr-0", ("LossNotDecreasing", "UnchangedTensor"), 800, lr=0.0),
