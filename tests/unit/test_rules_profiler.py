@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from byoc.debugger.run import Run
+from debug_runs import phases
 from debugged import a_run, judge_run
 
 RANDOM = np.random.default_rng(0)
@@ -134,6 +137,17 @@ def test_step_outlier() -> None:
         assert judge_run(a_run(phases=_steps(few)), "StepOutlier", parameter_set).status == "quiet"
     assert judge_run(a_run(phases=_steps(few)), "StepOutlier", "aws", n_outliers=0).fired == 1
     assert judge_run(a_run(), "StepOutlier").reason == "no phases of the job"
+
+
+def test_a_step_in_which_debugging_saves_is_no_outlier() -> None:
+    rows = [("Step", float(step), 0.1 if step % 20 else 2.0, step) for step in range(200)]
+    slow = Run(Path("nowhere"), phases=phases(*rows))
+    assert judge_run(slow, "StepOutlier").status == "fired"
+    rows += [("Hook", float(step), 1.9, step) for step in range(0, 200, 20)]
+    rows += [("Hook", 300.0, 5.0, -1)]
+    for parameter_set in ("aws", "recommended"):
+        saved = judge_run(Run(Path("nowhere"), phases=phases(*rows)), "StepOutlier", parameter_set)
+        assert saved.status == "quiet"
 
 
 def test_max_initialization_time() -> None:

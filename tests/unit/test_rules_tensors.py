@@ -140,6 +140,11 @@ def test_saturated_activation() -> None:
     far = _repeat(1, h_tanh_input={"min": -20.0, "max": 20.0}, percentile__5__h_tanh_input=11.0)
     far[0].tensors["percentile/95/h_tanh_input"] = np.array(19.0)
     assert judge(far, rule).status == "fired", "nine values of ten are over the bound"
+    for under, over, status in ((-10.0, 10.0, "fired"), (-9.0, 10.0, "quiet")):
+        both = _repeat(1, h_tanh_input={"min": -20.0, "max": 20.0})
+        both[0].tensors["percentile/30/h_tanh_input"] = np.array(under)
+        both[0].tensors["percentile/70/h_tanh_input"] = np.array(over)
+        assert judge(both, rule).status == status, "60% of the values, or 30%"
 
 
 def test_dead_relu() -> None:

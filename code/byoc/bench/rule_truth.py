@@ -135,7 +135,7 @@ def judge(job: Job, out: Path) -> Verdict:
 
     run = read(_output(out, job.key))
     verdict = Verdict(job)
-    common = dict(SECONDS)
+    common = {} if job.model == "minilm" else dict(SECONDS)
     if job.other:
         other = read(_output(out, f"{job.other}-{job.seed}"))
         common["SimilarAcrossRuns"] = {"other_trial": str(other.tensors)}

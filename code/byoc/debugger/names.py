@@ -7,7 +7,7 @@
 | weights, biases | ``PARAMETER``, before the optimizer's step | TRAIN |
 | activations | ``MODULE_input_0``, ``MODULE_output_0`` of activation modules | TRAIN |
 | predictions | ``labels``, ``predictions`` [rows]: classes; ``input_ids`` [rows, longest] | both |
-| percentiles | scalars by ``percentile``, of gradients and activations (`PERCENTS`) | TRAIN |
+| percentiles | scalars by ``percentile``, of gradients and activations | TRAIN |
 | updates | scalars by ``update_ratio``: std of the step's change over std of the weights | TRAIN |
 
 PARAMETER and MODULE are the names of the Hugging Face model's own ``named_parameters`` and
@@ -34,6 +34,8 @@ ACTIVATIONS, PREDICTED, PERCENTILES, UPDATES = (
 
 PERCENTS = (5, 50, 95)
 """The percentiles that are written. Of a tensor with more than 2^18 values they are a sample's."""
+ACTIVATION_PERCENTS = (5, 30, 50, 70, 95)
+"""Of activations: values under the 30th and over the 70th are more than half of all."""
 
 
 def gradient(parameter: str) -> str:

@@ -43,7 +43,7 @@ class Phases:
 
     ``names``: Initialization, TrainLoop, Finalization for the job's three parts; Step, and within
     it DataLoading, Forward, Backward, Optimizer; Validation, Checkpoint; Hook for debugging's own
-    time, part of its step where the span has one: a step's own time is without it. ``steps``: the
+    time, part of its step where the span has one: see ``without_hook``. ``steps``: the
     optimizer step, the first one 0, or -1. On a GPU the parts of a step are the host's.
     """
 
@@ -52,6 +52,19 @@ class Phases:
     seconds: np.ndarray  # [n]
     steps: np.ndarray  # [n] int
     nodes: np.ndarray  # [n] str
+
+    def without_hook(self) -> np.ndarray:
+        """[n]: ``seconds``, those of each Step less debugging's own time in it."""
+        own = self.seconds.astype(np.float64)
+        step = (self.names == "Step") & (self.steps >= 0)
+        hook = (self.names == "Hook") & (self.steps >= 0)
+        if not step.any() or not hook.any():
+            return own
+        places = np.unique(self.nodes, return_inverse=True)[1].reshape(-1)
+        keys = places * (int(self.steps.max()) + 1) + np.maximum(self.steps, 0)
+        spent = np.bincount(keys[hook], self.seconds[hook], minlength=int(keys.max()) + 1)
+        own[step] = np.maximum(own[step] - spent[keys[step]], 0)
+        return own
 
 
 @dataclass(frozen=True)

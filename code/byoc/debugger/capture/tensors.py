@@ -132,7 +132,7 @@ class TensorCapture:
                     # Gradient checkpointing goes forward twice.
                     if self.hook.wants(full) and self.hook.is_new(full):
                         self.hook.write(full, value)
-                        self._write_percentiles(full, value)
+                        self._write_percentiles(full, value, names.ACTIVATION_PERCENTS)
 
     @contextmanager
     def guard(self) -> Iterator[None]:
@@ -151,12 +151,13 @@ class TensorCapture:
         while self._handles:
             self._handles.pop().remove()
 
-    def _write_percentiles(self, name: str, value: torch.Tensor) -> None:
-        wanted = [(p, names.percentile(name, p)) for p in names.PERCENTS]
-        if value.numel() and self.hook.wants(wanted[0][1]):
-            found = percentiles(value, names.PERCENTS)
-            for (_, full), number in zip(wanted, found, strict=True):
-                self.hook.write(full, torch.tensor(number))
+    def _write_percentiles(
+        self, name: str, value: torch.Tensor, percents: tuple[int, ...] = names.PERCENTS
+    ) -> None:
+        if not value.numel() or not self.hook.wants(names.percentile(name, percents[0])):
+            return
+        for percent, number in zip(percents, percentiles(value, percents), strict=True):
+            self.hook.write(names.percentile(name, percent), torch.tensor(number))
 
     def _write_updates(self) -> None:
         weights = dict(self._model.named_parameters())

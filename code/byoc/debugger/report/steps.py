@@ -33,7 +33,7 @@ def steps_section(run: Run) -> dict[str, Any]:
     steps = phases.steps[chosen].astype(np.float64)
     if (steps < 0).all():
         steps = np.arange(len(steps), dtype=np.float64)
-    seconds = np.asarray(phases.seconds[chosen], dtype=np.float64)
+    seconds = phases.without_hook()[chosen]
     found = statistics(seconds)
     outliers = _outliers(steps, seconds)
     return {

@@ -16,6 +16,9 @@ from byoc.debugger.save import Save
 PERCENTILE = ("^percentile/",)
 """Scalars of ours that carry an activation's name in theirs."""
 
+LOWEST = 5
+"""Of the percentiles that are saved."""
+
 _INACTIVITY = Parameter(
     "threshold_inactivity", p.percentage, 1.0, text="per cent of a node's values: active under it"
 )
@@ -88,8 +91,9 @@ class SaturatedActivation(NodeRule):
     ``threshold_inactivity`` per cent is saturated.
 
     Chosen: a node's activity is the share of its values inside the bounds. From reductions and
-    percentiles: with min and max inside the bounds, or the 5th and 95th percentile, a layer is not
-    saturated; with both outside on the same side all of it is; in between nothing can be told.
+    percentiles the share of values that must lie outside stands for that of the nodes: with the
+    30th under the lower bound and the 70th over the upper one it is 60%; with min and max inside,
+    or the 5th and 95th, a layer is not saturated; otherwise nothing can be told.
 
     recommended: also the names that smdebug's hook gives PyTorch's modules, and BERT's pooler.
     """
@@ -124,16 +128,15 @@ class SaturatedActivation(NodeRule):
 
 
 def _saturated(save: Save, name: str, low: float, high: float) -> float | None:
-    """0 or 100 per cent, or None where neither ends nor percentiles tell."""
-    for ends in (
-        (save.reduction(name, "min"), save.reduction(name, "max")),
-        (save.scalar(names.percentile(name, 5)), save.scalar(names.percentile(name, 95))),
-    ):
-        lowest, highest = ends
-        if lowest is None or highest is None:
-            continue
-        if lowest > low and highest < high:
-            return 0.0
-        if lowest >= high or highest <= low:
-            return 100.0
-    return None
+    """Per cent of the values that must be saturated: 0 where the ends show that none is, or the
+    percentiles that at most one in ten; None where neither tells."""
+    ends = {0: save.reduction(name, "min"), 100: save.reduction(name, "max")}
+    at = {p: save.scalar(names.percentile(name, p)) for p in names.ACTIVATION_PERCENTS} | ends
+    known = {percent: value for percent, value in at.items() if value is not None}
+    under = max((percent for percent, value in known.items() if value <= low), default=0)
+    over = 100 - min((percent for percent, value in known.items() if value >= high), default=100)
+    share = float(min(100, under + over))
+    if share:
+        return share
+    inside = [percent for percent, value in known.items() if low < value < high]
+    return 0.0 if inside and min(inside) <= LOWEST and max(inside) >= 100 - LOWEST else None

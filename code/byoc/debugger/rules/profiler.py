@@ -111,9 +111,10 @@ def windows(values: np.ndarray, skip: int, size: int) -> Iterator[tuple[int, np.
         yield skip + end - 1, values_left[max(0, end - size) : end]
 
 
-def spans(run: Run, *wanted: str) -> tuple[np.ndarray, np.ndarray]:
-    """(starts, seconds) of the phases with these names."""
+def spans(run: Run, *wanted: str, own: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """(starts, seconds) of the phases with these names; ``own``: a step's without debugging."""
     if run.phases is None:
         return np.zeros(0), np.zeros(0)
     chosen = np.isin(run.phases.names, wanted)
-    return run.phases.starts[chosen], run.phases.seconds[chosen]
+    seconds = run.phases.without_hook() if own else run.phases.seconds
+    return run.phases.starts[chosen], seconds[chosen]

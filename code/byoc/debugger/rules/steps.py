@@ -22,8 +22,9 @@ class StepOutlier(ProfilerRule):
     smdebug-rulesconfig and the page's text of the class, 5 in the page's table; 3 is taken) of all
     steps' durations; ``n_outliers`` of them are ignored. ``mode``: whose steps.
 
-    Chosen: longer than the mean and ``stddev`` standard deviations. ``mode`` TRAIN looks at Step,
-    EVAL at Validation; unset, both, each with its own mean.
+    Chosen: longer than the mean and ``stddev`` standard deviations. ``mode`` TRAIN looks at Step
+    (without the time that debugging itself takes in it), EVAL at Validation; unset, both, each with
+    its own mean.
 
     recommended: an outlier is longer than ``factor`` times the median, which outliers do not
     move; the first ``first_steps`` steps (warm-up, compilation) are left out, and they must take
@@ -45,7 +46,7 @@ class StepOutlier(ProfilerRule):
         for mode, phase in (("TRAIN", "Step"), ("EVAL", "Validation")):
             if self.p.mode not in (None, "GLOBAL", mode):
                 continue
-            starts, seconds = spans(run, phase)
+            starts, seconds = spans(run, phase, own=True)
             order = np.argsort(starts)[self.p.first_steps :]
             if len(order) < 3:
                 continue
