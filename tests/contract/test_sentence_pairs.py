@@ -72,7 +72,7 @@ def trained(training: Image) -> Ended:
     sizes = {"train": (1, 1500), "validation": (2, 300)}
     folders = {name: training.engine.folder(name) for name in sizes}
     tree.add_channels({name: write(folders[name], rows(*sizes[name])) for name in sizes})
-    ended = run(training, tree)
+    ended = run(training, tree, seconds=900)
     assert ended.code == 0, ended.stderr
     return ended
 
