@@ -50,6 +50,7 @@ class Running:
         self._stopped_because = str(trial.user_attrs.get("stopped_because", ""))
         self._told_to_stop = False
         self._reported = set(trial.intermediate_values)
+        self._before = float(trial.user_attrs.get("before", 0.0))
         self._times = {name: trial.user_attrs.get(name) for name in ("started", "ended")}
         self.curve = Curve(plan.definition)
         self._log: Follower | None = None
@@ -91,7 +92,11 @@ class Running:
         again = f"-r{len(self._attempts)}" if self._attempts else ""
         self._attempts.append(f"{self._study.name}-{self.number:04d}{again}")
         self._told_to_stop = self._interrupted = False
-        self._study.note(self.number, attempts=self._attempts, interrupted=False)
+        if self._times["started"] and self._times["ended"]:
+            self._before = self._times["ended"] - self._times["started"]
+        self._study.note(
+            self.number, attempts=self._attempts, interrupted=False, before=self._before
+        )
         self._create()
         self._follow(self.job)
 
@@ -141,9 +146,9 @@ class Running:
         return bool(new)
 
     def _note_times(self, found: dict[str, Any]) -> None:
-        """The first attempt's start, the last one's end."""
+        """Between start and end lies what all attempts have trained, and no pause between them."""
         began, ended = found.get("TrainingStartTime"), found.get("TrainingEndTime")
-        times = {"started": self._times["started"] or began, "ended": ended}
+        times = {"started": began - self._before if began else None, "ended": ended}
         self._study.note(
             self.number, **{name: time for name, time in times.items() if time != self._times[name]}
         )

@@ -16,6 +16,8 @@ from byoc.tuning.study_results import read
 
 POLL_SECONDS = 0.2
 _LIMIT_SECONDS = 1.0
+_SHOW_SECONDS = 2.0
+"""The times in a table go on where nothing else does."""
 _STOP_SECONDS = 150.0
 """A job that is told to stop is gone then: SIGKILL comes after 120 s."""
 
@@ -23,8 +25,8 @@ _STOP_SECONDS = 150.0
 class Tuner:
     """One process that works on a tuning; several may work on the same one.
 
-    ``show`` is told how the tuning stands after each change. ``limit`` looks at that every second
-    and says why the tuning must end now, or "".
+    ``show`` is told how the tuning stands after each change, and now and then besides. ``limit``
+    looks at that every second and says why the tuning must end now, or "".
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Tuner:
         self._limit = limit
         self._plan = plan
         self._running: list[Running] = []
-        self._beat = self._looked = time.monotonic()
+        self._beat = self._looked = self._shown = time.monotonic()
 
     def run(self) -> TuningResult:
         """Works until no trial is left to begin and none of this process's runs.
@@ -67,7 +69,7 @@ class Tuner:
                 trial.stop(stop)
         begun = self._begin_what_fits(may_propose=not stop)
         self._sign()
-        if begun or any(changed):
+        if begun or any(changed) or time.monotonic() - self._shown > _SHOW_SECONDS:
             self._show()
         return bool(self._running)
 
@@ -118,6 +120,7 @@ class Tuner:
                 self._study.note(trial.number, owner=self._owner.sign())
 
     def _show(self) -> None:
+        self._shown = time.monotonic()
         self._tell(read(self._study))
 
     def _interrupt(self) -> None:
