@@ -32,7 +32,7 @@ February 2023). `recommended`, the default, has ours: a healthy fine-tuning is n
 AWS rules look at nothing until tensors are named (`collection_names`, `tensor_regex`). AWS never
 published the rules' code; under each rule stands what AWS's text says and what we chose where it is
 silent. `make test-debugger` trains jobs with planted faults and healthy ones, and prints how often
-each rule was right.
+each rule was right: [the table](debugger-truth.md).
 
 A rule of your own is a class in a file: smdebug's `Rule` (its constructor takes the trial first),
 or `TensorRule` of `byoc.debugger.rules.base` or `ProfilerRule` of `byoc.debugger.rules.profiler`,
