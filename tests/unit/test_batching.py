@@ -134,6 +134,23 @@ def test_a_failure_is_told_to_those_that_had_part_in_it(model: Model) -> None:
     assert batcher.scores([row(3)]).scores == [[3.0, 4.0]]
 
 
+def test_lone_requests_meet_the_same_executor() -> None:
+    executors = set()
+
+    def compute(rows: list[Row], _threads: int) -> list[list[float]]:
+        executors.add(threading.current_thread().name)
+        return [[0.0] for _ in rows]
+
+    batcher = Batcher(compute, 4, 4)
+    batcher.scores([row(1)])
+    wait_until(lambda: len(batcher._idle) == 4)
+    executors.clear()
+    for _ in range(10):
+        batcher.scores([row(1)])
+        wait_until(lambda: len(batcher._idle) == 4)
+    assert executors == {"executor 0"}
+
+
 def test_no_rows_need_no_model(model: Model) -> None:
     assert Batcher(model, 1, 1).scores([]).scores == []
 
