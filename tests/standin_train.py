@@ -16,7 +16,10 @@ from pathlib import Path
 base = Path(os.environ["SAGEMAKER_BASE_DIR"])
 config = base / "input" / "config"
 given = json.loads((config / "hyperparameters.json").read_text())
-checkpoints = Path(json.loads((config / "checkpointconfig.json").read_text())["LocalPath"])
+given_place = config / "checkpointconfig.json"
+checkpoints = base / "checkpoints"
+if given_place.exists():
+    checkpoints = Path(json.loads(given_place.read_text())["LocalPath"])
 epochs, lr, kind = int(given["epochs"]), float(given["lr"]), given.get("batch-size", "16")
 
 
@@ -35,7 +38,7 @@ signal.signal(signal.SIGTERM, stop)
 checkpoints.mkdir(parents=True, exist_ok=True)
 done = checkpoints / "epoch"
 first = int(done.read_text()) + 1 if done.exists() else 1
-journal("began", first, os.environ["OMP_NUM_THREADS"])
+journal("began", first, os.environ.get("OMP_NUM_THREADS"))
 if kind == "13":
     (base / "output" / "failure").write_text("the disk is full: take a larger volume\n\nmore")
     sys.exit(1)

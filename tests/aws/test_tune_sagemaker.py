@@ -125,6 +125,8 @@ FAULTS: dict[str, tuple[list[str], str]] = {
     "price": (["--max-cost", "3"], "--max-cost needs --prices"),
     "time": (["--max-time", "5"], "SageMaker takes 120"),
     "name": (["--name", "a" * 33], "no name for a tuning"),
+    "debug": (["--debug"], "--debug is for the training after a tuning"),
+    "detach": (["--detach", "--then-train"], "--then-train waits for the tuning's end"),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from byoc.commands import tune_sagemaker
+from byoc.commands import tune_final, tune_sagemaker
 from byoc.commands.common import note, parse_hyperparameters, say, unique_name
 from byoc.commands.tune_options import (
     Options,
@@ -20,6 +20,7 @@ from byoc.commands.tune_options import (
     budget,
     budget_options,
     definition_options,
+    final_options,
     job_options,
 )
 from byoc.commands.tune_options import definition as read_definition
@@ -37,20 +38,23 @@ from byoc.tuning.table import Lines, LiveTable, headline
 @definition_options
 @job_options
 @budget_options
+@final_options
 @aws_options
 @click.pass_context
 def tune(context: click.Context, /, **options: Any) -> int | None:
     """Tunes hyperparameters; a tuning that was broken off goes on where it stood."""
     if context.invoked_subcommand is not None:
         return None
+    tune_final.check(then_train=options["then_train"], debug=options["debug"])
     definition = read_definition(options)
     if options["where"] != "sagemaker":
         if options["print_request"]:
             raise LaunchError("--print-request is for --where sagemaker")
         return _run_here(definition, options)
+    job, request, limit = tune_sagemaker.prepare(definition, options)
     with shown() as show:
-        result = tune_sagemaker.run(definition, options, show)
-    return report(result, None) if result else 0
+        result = tune_sagemaker.run(definition, options, request, limit, show)
+    return _end(result, job, options, None) if result else 0
 
 
 def _run_here(definition: Definition, options: Options) -> int:
@@ -87,7 +91,16 @@ def _run_here(definition: Definition, options: Options) -> int:
     note(estimate(definition, limit, study_results.read(study).trials))
     with shown() as show:
         result = here.work(study, show, note, limit.limit)
-    return report(result, folder)
+    return _end(result, study.plan.job, options, folder)
+
+
+def _end(
+    result: TuningResult, job: requests.TrainingJob, options: Options, folder: Path | None
+) -> int:
+    code = report(result, folder)
+    if options["then_train"] and code == 0:
+        tune_final.train(result, job, debug=options["debug"])
+    return code
 
 
 def _channels(

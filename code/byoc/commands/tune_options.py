@@ -83,6 +83,10 @@ _BUDGET = (
         help='TOML: "ml.g5.xlarge" = price of an hour; "local" is this machine.',
     ),
 )
+_FINAL = (
+    click.option("--then-train", is_flag=True, help="Afterwards train as the best trial did."),
+    click.option("--debug", is_flag=True, help="In that training; see byoc debug report."),
+)
 _AWS = (
     click.option("--role", help="RoleArn; needed on AWS."),
     click.option("--instance-type", default="ml.g5.xlarge", show_default=True, help="On AWS."),
@@ -103,7 +107,7 @@ def _all(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Command
 
 
 definition_options, job_options = _all(_DEFINITION), _all(_JOB)
-budget_options, aws_options = _all(_BUDGET), _all(_AWS)
+budget_options, final_options, aws_options = _all(_BUDGET), _all(_FINAL), _all(_AWS)
 
 
 def definition(options: Options) -> Definition:

@@ -19,10 +19,17 @@ from byoc.tuning.results import TuningResult
 CHANNELS = {"train": "train_", "validation": "validation", "test": "test", "model": "model"}
 
 
-def request(definition: Definition, options: Options) -> tuple[requests.Request, Budget]:
-    """CreateHyperParameterTuningJob and its budget; raises ``LaunchError`` for what AWS lacks."""
+def prepare(
+    definition: Definition, options: Options
+) -> tuple[requests.TrainingJob, requests.Request, Budget]:
+    """The trials' job, CreateHyperParameterTuningJob and the budget.
+
+    Raises ``LaunchError`` for what AWS lacks.
+    """
     if not options["role"]:
         raise LaunchError("--where sagemaker needs --role, the ARN of the jobs' execution role")
+    if options["detach"] and options["then_train"]:
+        raise LaunchError("--then-train waits for the tuning's end: leave --detach out")
     if options["data"] or options["storage"]:
         raise LaunchError("--data and --storage are for this machine: on AWS give --train")
     if not options["train_"]:
@@ -48,14 +55,17 @@ def request(definition: Definition, options: Options) -> tuple[requests.Request,
         spot=options["spot"],
         checkpoints=options["checkpoints"] or "",
     )
-    return tuning_job(definition, job, limits), limit
+    return job, tuning_job(definition, job, limits), limit
 
 
 def run(
-    definition: Definition, options: Options, show: Callable[[TuningResult], None]
+    definition: Definition,
+    options: Options,
+    wanted: requests.Request,
+    limit: Budget,
+    show: Callable[[TuningResult], None],
 ) -> TuningResult | None:
     """Creates the tuning and follows it; None where nothing is to be followed."""
-    wanted, limit = request(definition, options)
     if options["print_request"]:
         say(json.dumps(wanted, indent=2))
         return None
