@@ -46,6 +46,13 @@ def test_a_base_model_that_is_out_of_reach_is_told_within_seconds(tree: Path) ->
     assert time.monotonic() - began < 60
 
 
+def after_a_loader() -> RuntimeError:
+    """An error that comes up while that of a killed loader is being handled."""
+    later = RuntimeError("Please start anew")
+    later.__context__ = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    return later
+
+
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
@@ -60,6 +67,12 @@ def test_a_base_model_that_is_out_of_reach_is_told_within_seconds(tree: Path) ->
             "take a larger instance (MemoryError)",
         ),
         (ValueError("x.json is not valid JSON"), "x.json is not valid JSON"),
+        (
+            after_a_loader(),
+            "a loader process was killed: lower num-workers (0 needs none), or give the container "
+            "more memory and shared memory (DataLoader worker (pid 7) is killed by signal: "
+            "Killed.)",
+        ),
     ],
 )
 def test_whatever_ends_the_job_is_exit_1_with_its_cause_first(

@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,13 @@ def _failed(error: BaseException) -> int:
     return FAILED
 
 
+def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that were being handled as it came up."""
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
 def cause(error: BaseException) -> str:
     """One line: what is wrong and, where it is known, what to do."""
     # Lightning makes exit(1) of Ctrl-C.
@@ -183,10 +190,13 @@ def cause(error: BaseException) -> str:
             "out of memory: lower batch-size, raise gradient-accumulation-steps, or take a larger "
             f"instance ({text[:300] or type(error).__name__})"
         )
-    if "DataLoader worker" in text:
+    # Killed as it starts, the loader's error is followed by one of Lightning's, as it cleans up.
+    loader = next((it for it in _with_contexts(error) if "DataLoader worker" in str(it)), None)
+    if loader is not None:
+        said = " ".join(str(loader).split())
         return (
             "a loader process was killed: lower num-workers (0 needs none), or give the container "
-            f"more memory and shared memory ({text[:300]})"
+            f"more memory and shared memory ({said[:300]})"
         )
     if isinstance(error, ValueError) and text:
         return text
