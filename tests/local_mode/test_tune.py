@@ -378,7 +378,7 @@ def test_a_silent_hosts_trial_is_tried_again_by_another(
 
 
 def test_a_tuning_that_was_stopped_goes_on_when_asked_again(tunings: Tunings) -> None:
-    command = tunings.command("--max-jobs", "2")
+    command = tunings.command("--max-jobs", "2", "--max-parallel", "1", seconds=3.0)
     assert tunings.run([*command, "--max-time", "0.01"])[0] in (0, 1)
     assert tunings.result().status == "Stopped"
     assert tunings.run(command)[0] == 0
