@@ -6,8 +6,6 @@ of its machine and listens on 8080, while nothing else does.
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import shutil
 import signal
@@ -21,7 +19,7 @@ from pathlib import Path
 from statistics import quantiles
 
 from byoc.bench.serving_load import Load, Sender
-from byoc.bench.serving_servers import STOCK, STOCK_SCRIPT, ServerError
+from byoc.bench.serving_servers import STOCK, STOCK_SCRIPT, ServerError, answers
 from byoc.bench.training import Figure
 
 LEVELS = (1, 8, 64)
@@ -170,7 +168,7 @@ def _process(
         )
         try:
             end = time.monotonic() + LIMIT_SECONDS
-            while not _answers(port):
+            while not answers("127.0.0.1", port):
                 if time.monotonic() > end or process.poll() is not None:
                     said = log.read_text(errors="replace").strip().splitlines()
                     raise ServerError(f"{log.parent.name}: {' / '.join(said[-5:])}")
@@ -182,16 +180,3 @@ def _process(
                 process.wait(30)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        body = json.dumps({"inputs": "the dog sleeps"})
-        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
-        reply = connection.getresponse()
-        return reply.status == 200 and b"score" in reply.read()
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -107,6 +107,20 @@ def transform_fn(model, body, content_type, accept):
 """
 
 
+def answers(address: str, port: int) -> bool:
+    """Does the model there answer a request?"""
+    connection = http.client.HTTPConnection(address, port, timeout=30)
+    try:
+        body = json.dumps({"inputs": "the dog sleeps"})
+        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        return reply.status == 200 and b"score" in reply.read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 @dataclass(frozen=True)
 class Server:
     """A running container."""
@@ -119,17 +133,7 @@ class Server:
         return f"http://{self.address}:8080"
 
     def answers(self) -> bool:
-        """Does the model answer a request?"""
-        connection = http.client.HTTPConnection(self.address, 8080, timeout=30)
-        try:
-            body = json.dumps({"inputs": "the dog sleeps"})
-            connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
-            reply = connection.getresponse()
-            return reply.status == 200 and b"score" in reply.read()
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return answers(self.address, 8080)
 
     def requests(self) -> list[dict[str, Any]]:
         """The log's lines of requests."""
