@@ -24,13 +24,13 @@ def worker(watchdog: Watchdog, log: Path, stays: bool) -> tuple[int, int]:
     os.dup2(sys.stderr.fileno(), 2)
     faulthandler.disable()  # pytest's; Lightning's teardown in this process has taken its handlers
     watchdog.enter()
-    with watchdog.lane() as lane:
-        watchdog.begin(lane)
-        if stays:
-            signal.pause()
-        watchdog.end(lane)
-        os.write(writer, b"idle")
+    lane = watchdog.take()
+    watchdog.begin(lane)
+    if stays:
         signal.pause()
+    watchdog.end(lane)
+    os.write(writer, b"idle")
+    signal.pause()
     os._exit(0)
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import NamedTuple
 
 LEAST_TOKENS = 64
@@ -44,21 +46,6 @@ class Limits:
     """Seconds that a request with company in flight may wait for more of it."""
 
 
-@dataclass
-class _Job:
-    """A request's rows, shortest first, and the scores that are there already."""
-
-    rows: list[tuple[int, Row]]
-    scores: list[list[float]]
-    since: float
-    begun: float = 0.0
-    taken: int = 0
-    left: int = 0
-    batch: int = 0
-    error: BaseException | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-
-
 class Passed(NamedTuple):
     """``scores`` in the rows' order; ``requests`` that the last of them ran with; ``waited``:
     seconds until the first of them ran."""
@@ -66,6 +53,28 @@ class Passed(NamedTuple):
     scores: list[list[float]]
     requests: int
     waited: float
+
+
+Done = Callable[["Passed | BaseException"], None]
+"""Told what became of a request, or what the computation raised."""
+
+
+@dataclass
+class _Job:
+    """A request's rows, shortest first, and the scores that are there already."""
+
+    rows: list[tuple[int, Row]]
+    scores: list[list[float]]
+    since: float
+    done: Done
+    begun: float = 0.0
+    taken: int = 0
+    left: int = 0
+    batch: int = 0
+    error: BaseException | None = None
+
+    def outcome(self) -> Passed | BaseException:
+        return self.error or Passed(self.scores, self.batch, self.begun - self.since)
 
 
 class Batcher:
@@ -85,22 +94,30 @@ class Batcher:
         self._started = False
 
     def scores(self, rows: Sequence[Row]) -> Passed:
-        """Computes the rows; raises what the computation raised."""
+        """Computes the rows, and waits for them; raises what the computation raised."""
+        found: SimpleQueue[Passed | BaseException] = SimpleQueue()
+        self.submit(rows, found.put)
+        outcome = found.get()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def submit(self, rows: Sequence[Row], done: Done) -> None:
+        """Has the rows computed, and returns at once.
+
+        ``done`` runs in the thread that computed the last of them: it must be short, and must not
+        raise.
+        """
         if not rows:
-            return Passed([], 0, 0.0)
+            done(Passed([], 0, 0.0))
+            return
         ordered = sorted(enumerate(rows), key=lambda pair: len(pair[1]))
-        job = _Job(ordered, [[] for _ in rows], time.monotonic(), left=len(rows))
+        job = _Job(ordered, [[] for _ in rows], time.monotonic(), done, left=len(rows))
         with self._lock:
             self._start()
             self._jobs.append(job)
             self._in_flight += 1
             self._call()
-        job.done.wait()
-        with self._lock:
-            self._in_flight -= 1
-        if job.error is not None:
-            raise job.error
-        return Passed(job.scores, job.batch, job.begun - job.since)
 
     def _start(self) -> None:
         if not self._started:
@@ -191,8 +208,9 @@ class Batcher:
         scores: list[list[float]] = []
         try:
             scores = self._compute([row for _, _, row in batch], threads)
-        except BaseException as caught:  # the request's thread raises it
+        except BaseException as caught:  # whoever asked is told
             error = caught
+        finished = []
         with self._lock:
             for number, (job, place, _) in enumerate(batch):
                 if error is None:
@@ -201,4 +219,10 @@ class Batcher:
                 job.batch = requests
                 job.left -= 1
                 if job.left == 0:
-                    job.done.set()
+                    finished.append(job)
+            self._in_flight -= len(finished)
+        for job in finished:
+            try:
+                job.done(job.outcome())
+            except BaseException:  # the next requests need this thread
+                traceback.print_exc()

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from byoc.serving import codecs, inference, rules
+from byoc.serving.batching import Passed
 from byoc.serving.faults import RequestFault
+from byoc.serving.inference import Work
 from byoc.serving.media_types import shown
 
 PROGRAM_VARIABLE = "SAGEMAKER_PROGRAM"
@@ -26,6 +28,16 @@ def user_script(model_dir: Path) -> Path | None:
     name = os.environ.get(PROGRAM_VARIABLE, "").strip() or "inference.py"
     path = model_dir / "code" / Path(name if name.endswith(".py") else f"{name}.py").name
     return path if path.is_file() else None
+
+
+class Reply(NamedTuple):
+    body: bytes
+    content_type: str
+    work: Work
+
+
+Make = Callable[[], Reply]
+"""Makes a reply of what the model said; raises what it raised."""
 
 
 class Functions:
@@ -64,6 +76,26 @@ class Functions:
             reply = self._output(self._predict(data, self.model, context), accept, context)
         found, kind = reply if isinstance(reply, tuple) else (reply, accept)
         return _body(found), _content_type(kind)
+
+    def begin(
+        self, body: bytes, content_type: str, accept: str, done: Callable[[Make], None]
+    ) -> None:
+        """As ``answer``, where all functions are our own, and without waiting for the model.
+
+        ``done`` gets what makes the reply, in the thread that computed it. Raises what is wrong
+        with the request.
+        """
+        accept = codecs.reply_type(content_type, accept)
+        data = inference.input_fn(body, content_type)
+
+        def make(outcome: Passed | BaseException) -> Reply:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            found = inference.predictions(data, outcome, self.model)
+            return Reply(*inference.output_fn(found, accept), inference.work_of(data, outcome))
+
+        rows = inference.rows_of(data, self.model)
+        self.model.batcher.submit(rows, lambda outcome: done(lambda: make(outcome)))
 
 
 def _with_context(function: Callable[..., Any], count: int) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from byoc.serving import codecs, variables
-from byoc.serving.batching import Batcher, Limits
+from byoc.serving.batching import Batcher, Limits, Passed, Row
 from byoc.serving.codecs import Inputs
 from byoc.serving.settings import read_settings
 from byoc.serving.tokens import Tokenizer
@@ -74,9 +74,19 @@ def input_fn(request_body: bytes | str, request_content_type: str) -> Inputs:
 
 def predict_fn(data: Inputs, model: Classifier) -> list[Any]:
     """For each input its best label and score; where top_k is not 1, a list of the best top_k."""
+    passed = model.batcher.scores(rows_of(data, model))
+    _last.work = work_of(data, passed)
+    return predictions(data, passed, model)
+
+
+def rows_of(data: Inputs, model: Classifier) -> list[Row]:
+    """The inputs as the model takes them."""
+    return model.tokenizer.rows(data.texts, data.pairs)
+
+
+def predictions(data: Inputs, passed: Passed, model: Classifier) -> list[Any]:
+    """What ``predict_fn`` returns, of the rows' scores."""
     top_k = data.top_k
-    passed = model.batcher.scores(model.tokenizer.rows(data.texts, data.pairs))
-    _last.work = Work(len(data.texts), passed.requests, passed.waited)
     ranked = [_ranked(row, model.labels)[:top_k] for row in passed.scores]
     return data.in_place([row[0] for row in ranked] if top_k == 1 else ranked)
 
@@ -88,6 +98,10 @@ class Work:
     inputs: int = 1
     batch: int = 1
     waited: float = 0.0
+
+
+def work_of(data: Inputs, passed: Passed) -> Work:
+    return Work(len(data.texts), passed.requests, passed.waited)
 
 
 def take_work() -> Work:

@@ -7,14 +7,12 @@ next to nothing; nothing is timed while it is idle, so that a container may be f
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import mmap
 import os
 import resource
 import signal
 import time
-from collections.abc import Iterator
 
 TICK = 0.25
 """Seconds between two looks."""
@@ -32,15 +30,14 @@ class Watchdog:
         faulthandler.enable()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a model's size on the disk
 
-    @contextlib.contextmanager
-    def lane(self) -> Iterator[int]:
-        """In the worker: the number of one of its lanes, for ``watch``."""
-        number = self._free.pop()
-        try:
-            yield number
-        finally:
-            self._begins[number] = 0.0
-            self._free.append(number)
+    def take(self) -> int:
+        """In the worker: the number of a lane that was free, for ``begin`` and ``end``."""
+        return self._free.pop()
+
+    def give(self, lane: int) -> None:
+        """In the worker: the lane is free again."""
+        self._begins[lane] = 0.0
+        self._free.append(lane)
 
     def begin(self, lane: int) -> None:
         """In the worker: a request is in flight."""
