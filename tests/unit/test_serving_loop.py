@@ -121,6 +121,21 @@ def test_one_request_after_the_other(lane: Lane) -> None:
     assert lane.ask("a dog sleeps") == lane.ask("a dog sleeps")
 
 
+def test_the_model_is_there_when_the_server_asks_for_it(lane: Lane) -> None:
+    one = struct.pack("!i", 1)
+    lane.connection.sendall(
+        b"L" + text("model") + text("/nowhere") + one + text("handler") + END + text("")
+    )
+    head = lane.connection.recv(8)
+    code, length = struct.unpack("!ii", head)
+    said = b""
+    while len(said) < length + 4:
+        said += lane.connection.recv(4096)
+    assert (code, said[-4:]) == (200, END)
+    assert said.startswith(b"loaded. [PID]:")
+    assert lane.ask("a dog")
+
+
 def test_a_request_in_pieces(lane: Lane) -> None:
     for byte in message(asking("a cat")):
         lane.connection.sendall(bytes([byte]))
@@ -160,7 +175,9 @@ def test_a_reply_that_is_read_late_arrives_whole(worker: Path, lane: Lane) -> No
 
 def test_a_lane_that_ends_makes_room_for_another(worker: Path) -> None:
     """Whether it ends idle, with a request in flight, or with rubbish."""
-    for rest in (b"", message(asking(*["a dog"] * 500)), b"X", message(asking("a"))[:20]):
+    wrong = b"I" + struct.pack("!i", -2)
+    many = message(asking(*["a dog"] * 500))
+    for rest in (b"", many, b"X", wrong, message(asking("a"))[:20]):
         lanes = [Lane(worker) for _ in range(LANES)]
         assert all(len(it.ask("a dog")) == 1 for it in lanes)
         for it in lanes:

@@ -121,7 +121,7 @@ class Lane:
         if message is None:
             return
         self._is_busy = True
-        if message.parts is None:
+        if not isinstance(message, wire.Message):
             self._send(wire.loaded())
             return
         self._loop.watchdog.begin(self._number)
@@ -129,7 +129,6 @@ class Lane:
         run(lambda: self._begin(message, run))
 
     def _begin(self, message: wire.Message, run: Callable[[Task], Any]) -> None:
-        assert message.parts is not None
         done: Callable[[bytes], None] = lambda body: self._reply(message, body)  # noqa: E731
         handler.begin(message.parts, message.context, done, run)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from byoc.serving.faults import RequestFault
 
@@ -31,6 +32,9 @@ _CHARSETS = {
     "latin1": "latin-1",
 }
 
+KEPT = 256
+"""Headers whose meaning is kept: a caller sends the same ones with each request."""
+
 
 @dataclass(frozen=True)
 class MediaType:
@@ -53,6 +57,7 @@ class MediaType:
         return self.options.get("header", "").lower() == "present"
 
 
+@lru_cache(KEPT)
 def parse(header: str) -> MediaType:
     """A Content-Type header; JSON where there is none."""
     name, *options = header.split(";")
@@ -75,6 +80,7 @@ def taken(header: str) -> MediaType:
     raise RequestFault(415, f"Content-Type {shown(found.name)} is not supported: send {choice}")
 
 
+@lru_cache(KEPT)
 def chosen(accept: str, default: str) -> MediaType:
     """The produced type that an Accept header likes best, with the options that it names.
 

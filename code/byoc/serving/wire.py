@@ -1,21 +1,21 @@
 """What goes over a lane, a connection from the model server: one request at a time, and its reply.
 
-The form is multi-model-server's own, read and written by its own Python package.
+The form is multi-model-server's own.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from dataclasses import dataclass
 from typing import Any
 
-from mms.context import Context
+from mms.context import Context, RequestProcessor
 from mms.protocol.otf_message_handler import (
     create_load_model_response,
     create_predict_response,
     retrieve_msg,
 )
-from mms.service import Service
 
 HEAD_BYTES = 2048
 """What stands before a reply's body takes a multiple of this.
@@ -23,36 +23,33 @@ HEAD_BYTES = 2048
 The model server reads a reply in pieces, as large as the last ones were, and closes a connection
 on which a piece ends within the headers. Padded in front of them, no piece does.
 """
-_LOAD = b"L"
+_LOAD, _REQUEST = b"L", b"I"
 
 
 class Incomplete(Exception):  # noqa: N818 - not a fault: more is to come
     """A message's end is not there yet."""
 
 
+@dataclass(frozen=True)
 class Message:
-    """A request: its parts by name, and the context that takes the reply's headers.
+    """A request: its ``parts`` by name, and the ``context`` that takes the reply's headers."""
 
-    ``parts`` is None where the server asks for the model to be loaded.
-    """
-
-    def __init__(self, command: bytes, content: Any) -> None:
-        self.parts: dict[str, Any] | None = None
-        if command == _LOAD:
-            return
-        headers, (self.parts,), self._ids = Service.retrieve_data_for_inference(content)
-        self.context = Context("model", None, None, 1, None, "")
-        self.context.request_ids, self.context.request_processor = self._ids, headers
+    number: str
+    parts: dict[str, Any]
+    context: Context
 
     def reply(self, body: bytes) -> bytearray:
         """The bytes of the reply, with the context's status and headers."""
-        return padded(
-            create_predict_response([body], self._ids, "Prediction success", 200, self.context)
-        )
+        names = {0: self.number}
+        return padded(create_predict_response([body], names, "", 200, self.context))
+
+
+LOAD = object()
+"""The server's demand to load the model: it is there before anything is accepted."""
 
 
 def loaded() -> bytearray:
-    """The reply to the request to load: the model is there before anything is accepted."""
+    """The reply to ``LOAD``."""
     found: bytearray = create_load_model_response(200, f"loaded. [PID]:{os.getpid()}")
     return found
 
@@ -61,35 +58,76 @@ def is_load(command: bytes) -> bool:
     return command == _LOAD
 
 
-def take(buffer: bytearray) -> Message | None:
+def take(buffer: bytearray) -> Message | object | None:
     """The message that the buffer begins with, taken out of it; None while its end is missing.
 
     Raises ``ValueError`` for what is none.
     """
-    window = _Window(buffer)
+    found: Message | object = LOAD
+    is_request = buffer[:1] == _REQUEST
+    window = _Window(buffer, 1 if is_request else 0)
     try:
-        command, content = retrieve_msg(window)
+        if is_request:
+            found = _request(window)
+        else:
+            retrieve_msg(window)
     except Incomplete:
         return None
     del buffer[: window.position]
-    return Message(command, content)
+    return found
+
+
+def _request(window: _Window) -> Message:
+    """Of the one request that the server sends at a time.
+
+    The package reads the same in some hundred and fifty calls. The form: for each request its
+    number, headers (name, value), parts (name, content type, value); lists end with -1.
+    """
+    number, headers, parts = window.text(), {}, {}
+    while (name := window.text_or_end()) is not None:
+        headers[name] = window.text()
+    while (name := window.text_or_end()) is not None:
+        window.text()
+        parts[name] = window.bytes()
+    if window.text_or_end() is not None:
+        raise ValueError("several requests in one message")
+    context = Context("model", None, None, 1, None, "")
+    context.request_ids, context.request_processor = {0: number}, [RequestProcessor(headers)]
+    return Message(number, parts, context)
 
 
 class _Window:
-    """What the package reads field by field, in some sixty calls a request, from a buffer."""
+    """A buffer that is read from its beginning; what is not there yet raises ``Incomplete``."""
 
-    def __init__(self, buffer: bytearray) -> None:
-        self._buffer = buffer
-        self.position = 0
+    def __init__(self, buffer: bytearray, position: int = 0) -> None:
+        self._buffer, self._end = buffer, len(buffer)
+        self.position = position
 
     def recv(self, length: int) -> bytearray:
-        """Exactly so many bytes; raises ``Incomplete``."""
-        end = self.position + length
-        if end > len(self._buffer):
+        """Exactly so many bytes."""
+        if length < 0:
+            raise ValueError("a negative length")
+        start, self.position = self.position, self.position + length
+        if self.position > self._end:
             raise Incomplete
-        found = self._buffer[self.position : end]
-        self.position = end
-        return found
+        return self._buffer[start : self.position]
+
+    def bytes(self) -> bytearray:
+        return self.recv(self._number())
+
+    def text(self) -> str:
+        return self.bytes().decode()
+
+    def text_or_end(self) -> str | None:
+        """None at a list's end."""
+        length = self._number()
+        return None if length == -1 else self.recv(length).decode()
+
+    def _number(self) -> int:
+        start, self.position = self.position, self.position + 4
+        if self.position > self._end:
+            raise Incomplete
+        return number_at(self._buffer, start)
 
 
 def padded(reply: bytearray) -> bytearray:
@@ -100,17 +138,17 @@ def padded(reply: bytearray) -> bytearray:
     """
     at = 4
     for skipped in (0, 0, 4, 0):  # bytes after the message, the id, the content type, the phrase
-        at += 4 + _number(reply, at) + skipped
-    headers = _number(reply, at)
+        at += 4 + number_at(reply, at) + skipped
+    headers = number_at(reply, at)
     at += 4
     for _ in range(2 * headers):
-        at += 4 + _number(reply, at)
+        at += 4 + number_at(reply, at)
     missing = -at % HEAD_BYTES
-    reply[4:8] = struct.pack("!i", _number(reply, 4) + missing)
+    reply[4:8] = struct.pack("!i", number_at(reply, 4) + missing)
     reply[8:8] = b" " * missing
     return reply
 
 
-def _number(reply: bytearray, at: int) -> int:
+def number_at(reply: bytearray, at: int) -> int:
     found: int = struct.unpack_from("!i", reply, at)[0]
     return found
