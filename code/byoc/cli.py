@@ -19,6 +19,8 @@ from byoc.commands.data import data
 from byoc.commands.debug import debug
 from byoc.commands.debug_rules import rules
 from byoc.commands.demo import demo
+from byoc.commands.deploy import deploy
+from byoc.commands.endpoints import down, endpoints
 from byoc.commands.predict import predict
 from byoc.commands.serve import serve
 from byoc.commands.train import train
@@ -37,7 +39,10 @@ def cli() -> None:
 debug.add_command(rules)
 for command in (show, attach, stop):
     tune.add_command(command)
-for command in (train, tune, serve, predict, transform_, data, demo, debug, check):
+for command in (
+    *(train, tune, deploy, endpoints, serve, predict, transform_, down),
+    *(data, demo, debug, check),
+):
     cli.add_command(command)
 
 

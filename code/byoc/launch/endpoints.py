@@ -56,7 +56,12 @@ def wait(client: Client, name: str, timeout: float = START_SECONDS) -> dict[str,
             raise LaunchError(f"endpoint {name}: {status}: {reason}")
         if time.monotonic() > deadline:
             raise LaunchError(f"endpoint {name} is not in service after {timeout:.0f} s")
-        time.sleep(_POLL.get(getattr(client, "where", ""), _AWS_POLL))
+        time.sleep(poll_seconds(client))
+
+
+def poll_seconds(client: Client) -> float:
+    """Between two looks at an endpoint."""
+    return _POLL.get(getattr(client, "where", ""), _AWS_POLL)
 
 
 def delete(client: Client, name: str) -> None:

@@ -22,11 +22,11 @@ from typing import Any
 from byoc import archive
 from byoc.launch import transform_fields, transform_lines
 from byoc.launch.errors import LaunchError
+from byoc.launch.hosted import free_port
 from byoc.launch.local_session import open_session, remove, use_plain_log
 from byoc.launch.process import TREE
 from byoc.launch.process_transform import Stopped
 from byoc.launch.state import Record, last_line
-from byoc.launch.supervised import free_port
 from byoc.launch.uris import to_path, to_uri
 
 

@@ -24,9 +24,9 @@ from byoc import archive
 from byoc.contract import BASE_DIR_VARIABLE
 from byoc.launch import runtime, transform_fields, transform_lines
 from byoc.launch.errors import LaunchError
+from byoc.launch.hosted import free_port, ping
 from byoc.launch.process import TREE, program
 from byoc.launch.state import Record, child_environment, last_line
-from byoc.launch.supervised import free_port, ping
 from byoc.launch.uris import to_path
 
 START_SECONDS = 600.0

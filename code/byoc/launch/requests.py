@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from byoc.launch.errors import LaunchError
+from byoc.launch.hosting import GPU_FAMILIES as GPU_FAMILIES
+from byoc.launch.hosting import Hosting
 from byoc.metric_lines import METRIC_DEFINITIONS
 
 Request = dict[str, Any]
@@ -18,10 +20,10 @@ Request = dict[str, Any]
 LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"
 """RoleArn is a required field; where no AWS account is involved nobody reads it."""
 
+VARIANT = "AllTraffic"
+
 GPU_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
 """Driver 580, which CUDA 13 needs; with an older one the container fails without a log."""
-
-GPU_FAMILIES = ("ml.g", "ml.p")
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,10 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A model and where it is served; the API's three objects all take ``name``.
+    """A model and where it is served.
 
     ``is_multi_model``: ``model_data`` is a prefix with one model.tar.gz for each model.
+    ``version``: set apart by it, several models and configurations belong to one endpoint.
     """
 
     name: str
@@ -55,6 +58,13 @@ class Endpoint:
     instance_type: str = "local"
     environment: Mapping[str, str] = field(default_factory=dict)
     is_multi_model: bool = False
+    hosting: Hosting = field(default_factory=Hosting)
+    version: str = ""
+
+    @property
+    def part(self) -> str:
+        """The name of its model, and of its configuration."""
+        return f"{self.name}-{self.version}" if self.version else self.name
 
 
 def training_job(job: TrainingJob) -> Request:
@@ -100,9 +110,10 @@ def model(endpoint: Endpoint) -> Request:
             f"{endpoint.instance_type} has a GPU, and SageMaker has multi-model endpoints on GPUs "
             "with NVIDIA Triton's server only: choose a CPU instance, or an endpoint for each model"
         )
+    endpoint.hosting.check(endpoint.instance_type, endpoint.is_multi_model)
     mode = {"Mode": "MultiModel"} if endpoint.is_multi_model else {}
     return {
-        "ModelName": endpoint.name,
+        "ModelName": endpoint.part,
         "PrimaryContainer": {
             "Image": endpoint.image,
             "ModelDataUrl": endpoint.model_data,
@@ -110,23 +121,30 @@ def model(endpoint: Endpoint) -> Request:
             **mode,
         },
         "ExecutionRoleArn": endpoint.role,
+        **endpoint.hosting.network.fields(),
+        **endpoint.hosting.tagged(),
     }
 
 
 def endpoint_config(endpoint: Endpoint) -> Request:
     """The request of CreateEndpointConfig; GPU instances get the AMI with CUDA 13's driver."""
-    variant: Request = {
-        "VariantName": "AllTraffic",
-        "ModelName": endpoint.name,
-        "InstanceType": endpoint.instance_type,
-        "InitialInstanceCount": 1,
+    variant = {
+        "VariantName": VARIANT,
+        "ModelName": endpoint.part,
         "InitialVariantWeight": 1.0,
+        **endpoint.hosting.variant(endpoint.instance_type, GPU_AMI),
     }
-    if endpoint.instance_type.startswith(GPU_FAMILIES):
-        variant["InferenceAmiVersion"] = GPU_AMI
-    return {"EndpointConfigName": endpoint.name, "ProductionVariants": [variant]}
+    return {
+        "EndpointConfigName": endpoint.part,
+        "ProductionVariants": [variant],
+        **endpoint.hosting.config(),
+    }
 
 
 def endpoint(endpoint: Endpoint) -> Request:
     """The request of CreateEndpoint."""
-    return {"EndpointName": endpoint.name, "EndpointConfigName": endpoint.name}
+    return {
+        "EndpointName": endpoint.name,
+        "EndpointConfigName": endpoint.part,
+        **endpoint.hosting.tagged(),
+    }

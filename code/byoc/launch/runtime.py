@@ -9,8 +9,8 @@ import urllib.request
 from typing import Any
 
 from byoc.launch.errors import LaunchError
+from byoc.launch.hosted import ENDPOINTS
 from byoc.launch.state import Record
-from byoc.launch.supervised import ENDPOINTS
 
 TIMEOUT = 60.0
 """Seconds; SageMaker cuts an invocation off after as many."""
@@ -20,8 +20,24 @@ class LocalRuntime:
     """boto3's runtime client for endpoints of this machine, found by their record's port."""
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
-        port = Record.find(ENDPOINTS, request["EndpointName"]).read("state.json").get("Port")
-        return post(f"http://127.0.0.1:{port}/invocations", request)
+        """Asks again where the endpoint has turned to another server meanwhile."""
+        port = self._port(request["EndpointName"])
+        while True:
+            try:
+                return post(f"http://127.0.0.1:{port}/invocations", request)
+            except (Unreachable, Unavailable):
+                now = self._port(request["EndpointName"])
+                if now == port:
+                    raise
+                port = now
+
+    def _port(self, name: str) -> int | None:
+        found: int | None = Record.find(ENDPOINTS, name).read("state.json").get("Port")
+        return found
+
+
+class Unreachable(LaunchError):  # noqa: N818  (an answer)
+    """No reply came."""
 
 
 class Unavailable(LaunchError):  # noqa: N818  (an answer)
@@ -51,4 +67,4 @@ def post(url: str, request: dict[str, Any], timeout: float = TIMEOUT) -> dict[st
         raise kind(f"{url} answered {error.code}: {said}") from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise LaunchError(f"{url} does not answer: {reason}") from error
+        raise Unreachable(f"{url} does not answer: {reason}") from error
