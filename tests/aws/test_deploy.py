@@ -1,0 +1,160 @@
+"""`byoc deploy`, `endpoints` and `down` with `--where sagemaker`, on moto's AWS."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+from api_model import faults
+
+BYOC = str(Path(sys.executable).with_name("byoc"))
+ROLE = "arn:aws:iam::123456789012:role/byoc"
+MODEL = "s3://bucket/jobs/one/output/model.tar.gz"
+IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/byoc-serving@sha256:" + "0" * 64
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Aws:
+    def __init__(self, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+        self._environment, self._capsys = environment, capsys
+
+    def __call__(self, *words: str) -> Done:
+        self._capsys.readouterr()
+        code = cli.run(list(words))
+        told = self._capsys.readouterr()
+        return Done(code, told.out, told.err)
+
+    def deploy(self, *words: str) -> Done:
+        common = ("--where", "sagemaker", "--name", "cola", "--role", ROLE, "--image", IMAGE)
+        return self("deploy", MODEL, *common, *words)
+
+    def client(self, service: str):
+        return boto3.client(
+            service,
+            endpoint_url=self._environment["AWS_ENDPOINT_URL"],
+            region_name=self._environment["AWS_REGION"],
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+
+@pytest.fixture
+def byoc(
+    aws: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Aws:
+    for name, value in aws.items():
+        monkeypatch.setenv(name, value)
+    return Aws(aws, capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "variant", "config"),
+    [
+        (
+            ["--startup-timeout", "900", "--download-timeout", "600", "--instance-count", "2"],
+            {
+                "InstanceType": "ml.g5.xlarge",
+                "InitialInstanceCount": 2,
+                "InferenceAmiVersion": "al2023-ami-sagemaker-inference-gpu-4-1",
+                "ContainerStartupHealthCheckTimeoutInSeconds": 900,
+                "ModelDataDownloadTimeoutInSeconds": 600,
+            },
+            {},
+        ),
+        (
+            ["--serverless", "2048", "--concurrency", "7"],
+            {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 7}},
+            {},
+        ),
+        (
+            ["--async", "s3://b/answers", "--concurrency", "3", "--kms-key", "alias/k"],
+            {"InstanceType": "ml.g5.xlarge"},
+            {
+                "AsyncInferenceConfig": {
+                    "OutputConfig": {"S3OutputPath": "s3://b/answers", "KmsKeyId": "alias/k"},
+                    "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 3},
+                },
+                "KmsKeyId": "alias/k",
+            },
+        ),
+        (
+            ["--capture", "s3://b/seen", "--capture-percent", "20", "--tag", "team=nlp"],
+            {},
+            {"Tags": [{"Key": "team", "Value": "nlp"}]},
+        ),
+    ],
+)
+def test_the_requests_are_the_apis(
+    byoc: Aws, words: list[str], variant: dict[str, object], config: dict[str, object]
+) -> None:
+    done = byoc.deploy(*words, "--print-request")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    for name, request in told.items():
+        assert not faults(name, request)
+    found = told["CreateEndpointConfig"]
+    assert found["ProductionVariants"][0].items() >= variant.items()
+    assert found.items() >= config.items()
+    assert not byoc.client("sagemaker").list_endpoints()["Endpoints"], "nothing is sent"
+
+
+def test_deploying_goes_on_with_what_is_there_and_down_leaves_nothing(byoc: Aws) -> None:
+    sagemaker = byoc.client("sagemaker")
+    gpu = ("--instance-type", "ml.g4dn.xlarge")  # moto knows no newer one
+    scale = (*gpu, "--max-instances", "4", "--invocations-per-instance", "600")
+    first = byoc.deploy(*scale, "--rollback", "--rollback-latency", "200")
+    assert first.returncode == 0, first.stderr
+    (model,) = sagemaker.list_models()["Models"]
+    assert (
+        sagemaker.describe_endpoint(EndpointName="cola")["EndpointConfigName"]
+        == (model["ModelName"])
+    )
+    again = byoc.deploy(*scale)
+    assert again.returncode == 0, again.stderr
+    assert "serves this already" in again.stderr
+    assert len(sagemaker.list_models()["Models"]) == 1
+
+    # As if a first try had ended between model and endpoint.
+    sagemaker.delete_endpoint(EndpointName="cola")
+    assert byoc.deploy(*gpu).returncode == 0
+    assert "cola" in byoc("endpoints", "list", "--where", "sagemaker").stdout
+
+    sagemaker.create_model(ModelName="cola-of-others", ExecutionRoleArn=ROLE)
+    done = byoc("down", "cola", "--where", "sagemaker", "--yes")
+    assert done.returncode == 0, done.stderr
+    for told in ("autoscaling of cola", "alarm cola-5xx", "alarm cola-latency", "endpoint cola"):
+        assert told in done.stdout
+    assert not sagemaker.list_endpoints()["Endpoints"]
+    assert not sagemaker.list_endpoint_configs()["EndpointConfigs"]
+    assert [it["ModelName"] for it in sagemaker.list_models()["Models"]] == ["cola-of-others"]
+    scaler = byoc.client("application-autoscaling")
+    assert not scaler.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert not byoc.client("cloudwatch").describe_alarms()["MetricAlarms"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--multi-model"], ""),
+        (["--multi-model", "--instance-type", "ml.g5.xlarge"], "Triton"),
+        (["--serverless", "1000"], "--serverless 1000"),
+        (["--serverless", "2048", "--async", "s3://b/x"], "SageMaker refuses both"),
+        (["--subnets", "subnet-1"], "--security-groups"),
+        (["--max-instances", "4"], "--invocations-per-instance"),
+    ],
+)
+def test_what_aws_would_refuse_is_told_before_anything_is_sent(
+    byoc: Aws, words: list[str], said: str
+) -> None:
+    done = byoc.deploy(*words, "--print-request")
+    assert done.returncode == (1 if said else 0), done.stderr
+    assert said in done.stderr
