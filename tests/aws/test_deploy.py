@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
+from typing import NamedTuple
 
 import boto3
 import pytest
-
 from api_model import faults
 
-BYOC = str(Path(sys.executable).with_name("byoc"))
+from byoc import cli
+
 ROLE = "arn:aws:iam::123456789012:role/byoc"
 MODEL = "s3://bucket/jobs/one/output/model.tar.gz"
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/byoc-serving@sha256:" + "0" * 64
