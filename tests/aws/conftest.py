@@ -1,7 +1,9 @@
-"""A real registry, moto's AWS and small stand-in images for the tests of build_and_push.sh."""
+"""moto's AWS, with and without a server in front of it; a real registry and small stand-in images
+for the tests of build_and_push.sh."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from front import Front
 from pushing import Images, Registry, commit_all, free_port, running_registry
 
 HERE = Path(__file__).parent
@@ -79,6 +82,30 @@ def aws(moto_server: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": "eu-central-1",
     }
+
+
+@pytest.fixture(scope="session")
+def _front(moto_server: str) -> Iterator[Front]:
+    made = Front(("127.0.0.1", int(moto_server.rpartition(":")[2])))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def front(_front: Front, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Front:
+    """AWS, empty, with everything in the environment that this process and its children need."""
+    _front.reset()
+    variables = {
+        **aws,
+        "AWS_ENDPOINT_URL": _front.address,
+        "AWS_DEFAULT_REGION": aws["AWS_REGION"],
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return _front
 
 
 @pytest.fixture(scope="session")
