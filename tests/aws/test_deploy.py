@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import boto3
 import pytest
-from api_model import faults
+from front import Front, failing, refused, throttled
 
+from api_model import faults
 from byoc import cli
+from byoc.launch import endpoints
 
 ROLE = "arn:aws:iam::123456789012:role/byoc"
 MODEL = "s3://bucket/jobs/one/output/model.tar.gz"
@@ -23,8 +25,8 @@ class Done(NamedTuple):
 
 
 class Aws:
-    def __init__(self, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-        self._environment, self._capsys = environment, capsys
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
 
     def __call__(self, *words: str) -> Done:
         self._capsys.readouterr()
@@ -36,23 +38,11 @@ class Aws:
         common = ("--where", "sagemaker", "--name", "cola", "--role", ROLE, "--image", IMAGE)
         return self("deploy", MODEL, *common, *words)
 
-    def client(self, service: str):
-        return boto3.client(
-            service,
-            endpoint_url=self._environment["AWS_ENDPOINT_URL"],
-            region_name=self._environment["AWS_REGION"],
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-
 
 @pytest.fixture
-def byoc(
-    aws: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Aws:
-    for name, value in aws.items():
-        monkeypatch.setenv(name, value)
-    return Aws(aws, capsys)
+def byoc(front: Front, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aws:
+    monkeypatch.setattr(endpoints, "_AWS_POLL", 0.02)
+    return Aws(capsys)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +93,11 @@ def test_the_requests_are_the_apis(
     found = told["CreateEndpointConfig"]
     assert found["ProductionVariants"][0].items() >= variant.items()
     assert found.items() >= config.items()
-    assert not byoc.client("sagemaker").list_endpoints()["Endpoints"], "nothing is sent"
+    assert not boto3.client("sagemaker").list_endpoints()["Endpoints"], "nothing is sent"
 
 
 def test_deploying_goes_on_with_what_is_there_and_down_leaves_nothing(byoc: Aws) -> None:
-    sagemaker = byoc.client("sagemaker")
+    sagemaker = boto3.client("sagemaker")
     gpu = ("--instance-type", "ml.g4dn.xlarge")  # moto knows no newer one
     scale = (*gpu, "--max-instances", "4", "--invocations-per-instance", "600")
     first = byoc.deploy(*scale, "--rollback", "--rollback-latency", "200")
@@ -135,9 +125,9 @@ def test_deploying_goes_on_with_what_is_there_and_down_leaves_nothing(byoc: Aws)
     assert not sagemaker.list_endpoints()["Endpoints"]
     assert not sagemaker.list_endpoint_configs()["EndpointConfigs"]
     assert [it["ModelName"] for it in sagemaker.list_models()["Models"]] == ["cola-of-others"]
-    scaler = byoc.client("application-autoscaling")
+    scaler = boto3.client("application-autoscaling")
     assert not scaler.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
-    assert not byoc.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert not boto3.client("cloudwatch").describe_alarms()["MetricAlarms"]
 
 
 @pytest.mark.parametrize(
@@ -157,3 +147,87 @@ def test_what_aws_would_refuse_is_told_before_anything_is_sent(
     done = byoc.deploy(*words, "--print-request")
     assert done.returncode == (1 if said else 0), done.stderr
     assert said in done.stderr
+
+
+GPU = ("--instance-type", "ml.g4dn.xlarge")
+
+
+def test_another_version_is_an_update_and_the_old_one_goes(byoc: Aws, front: Front) -> None:
+    assert byoc.deploy(*GPU).returncode == 0
+    sagemaker = boto3.client("sagemaker")
+    old = sagemaker.describe_endpoint(EndpointName="cola")["EndpointConfigName"]
+    done = byoc.deploy(*GPU, "--env", "BYOC_TOP_K=all", "--rollback")
+    assert done.returncode == 0, done.stderr
+    new = sagemaker.describe_endpoint(EndpointName="cola")["EndpointConfigName"]
+    assert new != old
+    assert [it["ModelName"] for it in sagemaker.list_models()["Models"]] == [new]
+    (update,) = front.requests("UpdateEndpoint")
+    rollback = update["DeploymentConfig"]["AutoRollbackConfiguration"]
+    assert rollback == {"Alarms": [{"AlarmName": "cola-5xx"}]}
+
+
+def test_an_update_that_is_turned_back_is_a_failure_with_its_reason(
+    byoc: Aws, front: Front
+) -> None:
+    assert byoc.deploy(*GPU).returncode == 0
+    sagemaker = boto3.client("sagemaker")
+    old = sagemaker.describe_endpoint(EndpointName="cola")["EndpointConfigName"]
+    front.steps(
+        "EndpointUpdate",
+        {"EndpointStatus": "Updating"},
+        {"EndpointStatus": "RollingBack"},
+        {"EndpointStatus": "InService", "FailureReason": "alarm cola-5xx went off"},
+    )
+    done = byoc.deploy(*GPU, "--env", "BYOC_TOP_K=all")
+    assert done.returncode == 1
+    assert "serves what it did before: alarm cola-5xx went off" in done.stderr
+    assert sagemaker.describe_endpoint(EndpointName="cola")["EndpointConfigName"] == old
+
+
+def test_an_endpoint_that_fails_says_why_and_is_made_anew_by_the_same_command(
+    byoc: Aws, front: Front
+) -> None:
+    reason = "The primary container did not pass the ping health check"
+    front.steps(
+        "Endpoint",
+        {"EndpointStatus": "Creating"},
+        {"EndpointStatus": "Failed", "FailureReason": reason},
+    )
+    done = byoc.deploy(*GPU)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    front.steps("Endpoint", {"EndpointStatus": "InService"})
+    again = byoc.deploy(*GPU)
+    assert again.returncode == 0, again.stderr
+    assert "made anew" in again.stderr
+    assert len(boto3.client("sagemaker").list_models()["Models"]) == 1
+
+
+@pytest.mark.parametrize("operation", ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"])
+def test_a_failure_in_between_is_gone_on_from(byoc: Aws, front: Front, operation: str) -> None:
+    front.fail(operation, refused("ResourceLimitExceeded", "The account-level service limit"))
+    done = byoc.deploy(*GPU)
+    assert done.returncode == 1
+    assert "limit" in done.stderr
+    again = byoc.deploy(*GPU)
+    assert again.returncode == 0, again.stderr
+    assert len(front.requests("CreateModel")) == (2 if operation == "CreateModel" else 1)
+
+
+def test_throttling_and_a_server_error_pass(byoc: Aws, front: Front) -> None:
+    front.fail("CreateEndpointConfig", throttled())
+    front.fail("DescribeEndpoint", failing(500))
+    done = byoc.deploy(*GPU)
+    assert done.returncode == 0, done.stderr
+
+
+def test_down_goes_on_where_one_thing_cannot_be_deleted(byoc: Aws, front: Front) -> None:
+    assert byoc.deploy(*GPU).returncode == 0
+    front.fail("DeleteEndpoint", refused("ValidationException", "Cannot delete: in use"))
+    done = byoc("down", "cola", "--where", "sagemaker", "--yes")
+    assert done.returncode == 1
+    assert "endpoint cola is not deleted" in done.stderr
+    assert not boto3.client("sagemaker").list_models()["Models"]
+    again = byoc("down", "cola", "--where", "sagemaker", "--yes")
+    assert again.returncode == 0, again.stderr
+    assert not boto3.client("sagemaker").list_endpoints()["Endpoints"]

@@ -15,6 +15,7 @@ from byoc.launch.errors import LaunchError
 
 _POLL = {"process": 0.2, "local": 0.5}
 _AWS_POLL = 15.0
+UNDER_WAY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 START_SECONDS = 600.0
 """How long an endpoint may take to come up."""
 
@@ -51,7 +52,7 @@ def wait(client: Client, name: str, timeout: float = START_SECONDS) -> dict[str,
         status = found["EndpointStatus"]
         if status == "InService":
             return found
-        if status not in ("Creating", "Updating"):
+        if status not in UNDER_WAY:
             reason = found.get("FailureReason", "no reason given")
             raise LaunchError(f"endpoint {name}: {status}: {reason}")
         if time.monotonic() > deadline:
