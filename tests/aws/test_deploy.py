@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 import boto3
@@ -231,3 +232,21 @@ def test_down_goes_on_where_one_thing_cannot_be_deleted(byoc: Aws, front: Front)
     again = byoc("down", "cola", "--where", "sagemaker", "--yes")
     assert again.returncode == 0, again.stderr
     assert not boto3.client("sagemaker").list_endpoints()["Endpoints"]
+
+
+def test_what_runs_is_shown_with_its_price(byoc: Aws, tmp_path: Path) -> None:
+    assert byoc("cost").stdout == "nothing is running\n"
+    assert byoc.deploy(*GPU, "--instance-count", "2").returncode == 0
+    prices = tmp_path / "prices.toml"
+    prices.write_text('"ml.g4dn.xlarge" = 0.75\n')
+    done = byoc("cost", "--prices", str(prices))
+    assert done.returncode == 0, done.stderr
+    assert "2 x ml.g4dn.xlarge" in done.stdout
+    assert "1.50 an hour" in done.stdout
+    prices.write_text('"ml.c5.large" = 0.1\n')
+    unknown = byoc("cost", "--prices", str(prices))
+    assert unknown.returncode == 0
+    assert '"ml.g4dn.xlarge" = PRICE' in unknown.stderr
+    missing = byoc("cost", "--prices", "nowhere.toml")
+    assert missing.returncode == 1
+    assert "nowhere.toml" in missing.stderr
