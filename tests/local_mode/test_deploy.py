@@ -111,7 +111,7 @@ def test_an_update_loses_no_request(
             except Exception as error:
                 faults.append(error)
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
     done = deploy(place, "new")
