@@ -40,7 +40,12 @@ def _patterns(shape: Any, value: Any, path: str = "") -> list[str]:
         parts += [(shape.key, key, path) for key in value]
     else:
         pattern = shape.metadata.get("pattern")
-        good = pattern is None or re.fullmatch(pattern, str(value))
+        good = pattern is None or re.fullmatch(_python(pattern), str(value))
         enum = shape.metadata.get("enum")
         return [] if good and (not enum or value in enum) else [f"{path}={value}"]
     return [fault for part in parts for fault in _patterns(*part)]
+
+
+def _python(pattern: str) -> str:
+    r"""The pattern without Java's classes: \p{L} and \p{N} are letters and digits, \p{Z} spaces."""
+    return re.sub(r"\\p\{[LN]\}", r"\\w", pattern).replace(r"\p{Z}", r"\s")

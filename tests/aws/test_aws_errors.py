@@ -22,8 +22,8 @@ TRUST = (
     "'sagemaker.amazonaws.com' to assume the role."
 )
 DENIED = (
-    f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: sagemaker:CreateTrainingJob "
-    f"on resource: arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/job-1"
+    f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: "
+    f"sagemaker:CreateTrainingJob on resource: arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/job-1"
 )
 PASS = (
     f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: iam:PassRole on resource: "
