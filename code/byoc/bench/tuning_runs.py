@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from byoc.launch.state import STATE_VARIABLE
+from byoc.tuning import files
 from byoc.tuning.results import TuningResult
 
 _PROGRAM = Path(sys.executable).with_name("byoc")
@@ -64,7 +65,7 @@ class Tunings:
     def _read(self, name: str) -> TuningResult | None:
         from byoc.tuning import here, study_results
 
-        if not (self._folder(name) / here.RESULTS).is_file():
+        if not (self._folder(name) / files.RESULTS).is_file():
             return None
         return study_results.read(here.find(self._folder(name), name, None))
 

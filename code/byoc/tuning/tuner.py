@@ -109,7 +109,14 @@ class Tuner:
             return len(trial.curve.points) > epochs
         self._running.remove(trial)
         artifact = trial.artifact()
-        self._study.end(trial.number, ending.status, ending.value, ending.cause, artifact=artifact)
+        self._study.end(
+            trial.number,
+            ending.status,
+            ending.value,
+            ending.cause,
+            artifact=artifact,
+            metrics=trial.curve.others,
+        )
         trial.tidy()
         return True
 
