@@ -61,8 +61,9 @@ check-others: setup engine ## `byoc check` on four images of others' design: doc
 test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a write, before and after
 	BYOC_LONG=1 $(PYTEST) -s tests/contract/test_kill.py
 
-test-tuning: setup ## tuning here and on moto; SIGKILL at many moments
-	BYOC_LONG=1 $(PYTEST) tests/unit/test_tuning_*.py tests/local_mode/test_tune.py tests/aws/test_tune_sagemaker.py
+test-tuning: setup ## tuning here and on moto: both presets, SIGKILL at many moments, ten minutes
+	docker/programs.sh chromium || true
+	BYOC_LONG=1 $(PYTEST) tests/unit/test_tuning_*.py tests/local_mode/test_tun*.py tests/aws/test_tune_sagemaker.py
 
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda

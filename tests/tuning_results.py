@@ -21,7 +21,8 @@ def trial(number: int, value: float | None, status: str = "Completed", **more: A
     curve = {} if value is None else {1: value - 0.2, 2: value}
     facts: dict[str, Any] = {"curve": curve, "started": 1.8e9 + 60 * number}
     facts |= {"ended": 1.8e9 + 60 * number + 50} if status != "InProgress" else {}
-    return TrialResult(number, f"t-{number:04d}", status, values, value, **{**facts, **more})
+    facts |= {"number": number, "job": f"t-{number:04d}", "status": status}
+    return TrialResult(**{**facts, "values": values, "value": value, **more})
 
 
 def tuning(*trials: TrialResult, **facts: Any) -> TuningResult:

@@ -17,8 +17,13 @@ from byoc import cli
 from byoc.tuning import here, study_results
 from byoc.tuning.results import TuningResult
 
+LONG = bool(os.environ.get("BYOC_LONG"))
 BYOC = str(Path(sys.executable).with_name("byoc"))
 STANDIN = Path(__file__).parents[1] / "standin_train.py"
+
+
+def statuses(result: TuningResult) -> list[str]:
+    return [trial.status for trial in result.trials]
 
 
 class Tunings:
