@@ -296,3 +296,24 @@ def test_a_job_that_cannot_start_ends_the_tuning_with_the_cause(tunings: Tunings
     code, _, errors = tunings.run(command)
     assert code == 1
     assert "channel train: there is no file or folder" in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "postgresql+psycopg://u:secret@db/t",
+            "postgresql+psycopg://db/t: there is no module psycopg",
+        ),
+        ("nothing", "cannot keep the tuning in nothing: "),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_line_without_the_password(
+    tunings: Tunings, url: str, said: str
+) -> None:
+    for command in (tunings.command("--storage", url), ["tune", "show", "t", "--storage", url]):
+        code, _, errors = tunings.run(command)
+        assert code == 1
+        (line,) = errors.splitlines()
+        assert said in line
+        assert "secret" not in line

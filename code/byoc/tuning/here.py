@@ -14,7 +14,7 @@ from byoc.tuning import files, matter, study_results
 from byoc.tuning.owners import Owner
 from byoc.tuning.results import TuningResult
 from byoc.tuning.shares import with_shares
-from byoc.tuning.study import DATABASE, Plan, Study
+from byoc.tuning.study import DATABASE, Plan, Study, plain_url
 from byoc.tuning.tuner import Tuner
 
 Limit = Callable[[TuningResult], str]
@@ -26,7 +26,7 @@ def find(folder: Path, name: str, url: str | None) -> Study:
         raise LaunchError(f"there is no tuning {name}: no {folder / DATABASE}")
     study = Study(folder, name, url)
     if not study.open():
-        raise LaunchError(f"there is no tuning {name} in {url or folder}")
+        raise LaunchError(f"there is no tuning {name} in {plain_url(url) if url else folder}")
     return study
 
 

@@ -11,6 +11,9 @@ from byoc.html.text import number
 from byoc.tuning.ranges import Categorical, is_logarithmic
 from byoc.tuning.results import TrialResult, TuningResult
 
+_LONGEST = 10
+"""Characters of a name beside an axis; the table of trials has it whole."""
+
 
 @dataclass(frozen=True)
 class Names(Scale):
@@ -79,6 +82,7 @@ def _by_values(texts: Sequence[str]) -> Scale:
 
 def _named(names: tuple[str, ...]) -> Names:
     def words(place: float) -> str:
-        return names[min(max(round(place), 0), len(names) - 1)]
+        name = names[min(max(round(place), 0), len(names) - 1)]
+        return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
     return Names(-0.5, len(names) - 0.5, words=words, names=names)

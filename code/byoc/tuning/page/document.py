@@ -107,12 +107,10 @@ def _importance(result: TuningResult, found: Sequence[Axis]) -> Drawn:
     values: dict[str, list[float | str]] = {}
     for axis in found:
         places = [axis.value(trial) for trial in trials]
-        if None not in places:
-            values[axis.name] = [
-                axis.scale.words(place) if axis.is_named else place
-                for place in places
-                if place is not None
-            ]
+        if axis.is_named:
+            values[axis.name] = [trial.values.get(axis.name, "") for trial in trials]
+        elif None not in places:
+            values[axis.name] = [place for place in places if place is not None]
     shares = importances(values, [objective(trial) for trial in trials])
     if not shares:
         text = f"It takes {LEAST_TRIALS} completed trials with different values to tell."

@@ -26,7 +26,12 @@ def slices(result: TuningResult, axes: Sequence[Axis]) -> list[Html | None]:
     ]
     if result.best is not None:
         keys.append(Key(f"the best, trial {result.best.number}", BEST_COLOUR, "dot"))
-    return [legend_of(keys), side_by_side(*(_slice(result, axis, trials) for axis in axes))]
+    says = f"{result.objective} over one hyperparameter at a time."
+    return [
+        tag("p", says),
+        legend_of(keys),
+        side_by_side(*(_slice(result, axis, trials) for axis in axes)),
+    ]
 
 
 def _slice(result: TuningResult, axis: Axis, trials: Sequence[TrialResult]) -> Html | None:
@@ -38,7 +43,6 @@ def _slice(result: TuningResult, axis: Axis, trials: Sequence[TrialResult]) -> H
         axis.scale,
         fitted([objective(trial) for trial in trials]),
         says=_says(result, axis, found),
-        x_title=axis.name,
         readable=not axis.is_named,
     )
     best = result.best
