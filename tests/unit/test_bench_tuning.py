@@ -13,7 +13,7 @@ from tuning_results import trial, tuning
 
 
 def test_the_epoch_in_which_a_trial_was_pruned_counts_as_trained() -> None:
-    whole = trial(0, 0.5, curve={epoch: 0.5 for epoch in range(1, 9)})
+    whole = trial(0, 0.5, curve=dict.fromkeys(range(1, 9), 0.5))
     early = trial(1, 0.1, "Pruned", curve={1: 0.1})
     assert saved(tuning(whole), 8) == 0
     assert saved(tuning(whole, early), 8) == pytest.approx(1 - (8 + 2) / 16)
