@@ -26,7 +26,7 @@ def parallel(result: TuningResult, axes: Sequence[Axis]) -> Html | None:
     trials = worst_first(result, drawable(result))
     if not trials or not axes:
         return None
-    places = [*axes, fitted([objective(trial) for trial in trials])]
+    places: list[Axis | Scale] = [*axes, fitted([objective(trial) for trial in trials])]
     completed = [trial for trial in trials if trial.status == "Completed"]
     colours = dict(zip((it.number for it in completed), hues(len(completed)), strict=True))
     best = result.best.number if result.best else None
