@@ -17,7 +17,7 @@ from byoc.bench.tuning_runs import Tunings, best
 from byoc.tuning.results import TuningResult
 
 STRATEGIES = {"TPE": "Bayesian", "random search": "Random"}
-FIXED = {
+FIXED: dict[str, dict[str, str]] = {
     "the defaults (batch 32, lr 5e-5)": {},
     "the first use's best (batch 64, lr 1.557e-4)": {"batch-size": "64", "lr": "1.557e-4"},
 }

@@ -35,22 +35,16 @@ def parallel(result: TuningResult, axes: Sequence[Axis]) -> Html | None:
     lines = [
         _line(trial, places, colours.get(trial.number), trial.number == best) for trial in order
     ]
-    says = f"{TITLE}. {_says(result, completed)}"
-    svg = tag(
-        "svg",
-        tag("title", says),
-        [_axis(place, len(places)) for place in range(len(places))],
-        lines,
-        viewbox=f"0 0 {UNITS} {UNITS}",
-        preserveaspectratio="none",
-        role="img",
-        aria_label=says,
-    )
     names = [*(axis.name for axis in axes), result.objective]
     drawing = tag(
         "div",
         tag("div", [tag("b", name) for name in names], class_="heads"),
-        tag("div", svg, _labels(places), class_="field"),
+        tag(
+            "div",
+            _svg(lines, len(places), f"{TITLE}. {_says(result, completed)}"),
+            _labels(places),
+            class_="field",
+        ),
         class_="parallel",
         style=f"--axes:{len(places)}",
     )
@@ -60,6 +54,19 @@ def parallel(result: TuningResult, axes: Sequence[Axis]) -> Html | None:
         legend_of(_keys(trials, completed, colours)),
         tag("div", drawing, class_="scroll", tabindex="0", role="region", aria_label=TITLE),
         class_="plot",
+    )
+
+
+def _svg(lines: list[Html], count: int, says: str) -> Html:
+    return tag(
+        "svg",
+        tag("title", says),
+        [_axis(place, count) for place in range(count)],
+        lines,
+        viewbox=f"0 0 {UNITS} {UNITS}",
+        preserveaspectratio="none",
+        role="img",
+        aria_label=says,
     )
 
 
