@@ -22,7 +22,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     skip_without(TRAINING)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BYOC_STATE_DIR", str(tmp_path / "state"))
-    write_corpus(tmp_path / "corpus", size=200)
+    write_corpus(tmp_path / "corpus", size=1200)
 
 
 def result() -> TuningResult:

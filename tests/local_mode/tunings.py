@@ -76,7 +76,7 @@ class Tunings:
         return Counter(event[0] for event in self.events() if event[1] == "began")
 
     def wait(self, is_there: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not (self.journal.exists() and is_there()):
             assert time.monotonic() < deadline, self.journal.exists() and self.events()
             time.sleep(0.02)

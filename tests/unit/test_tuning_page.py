@@ -122,11 +122,11 @@ def test_what_matters_is_important_and_what_does_not_is_not() -> None:
 def test_chance_passes_its_line_once_in_twenty() -> None:
     above = [
         found.share > found.chance
-        for seed in range(40)
+        for seed in range(20)
         for found in importances(*made(16, 0.0, seed))
     ]
-    assert len(above) == 80
-    assert sum(above) <= 10  # 4 are expected
+    assert len(above) == 40
+    assert sum(above) <= 6  # 2 are expected
 
 
 def test_a_trial_that_went_astray_does_not_decide() -> None:
