@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -129,7 +129,7 @@ class Costs:
         return seconds
 
     def _in_turns(
-        self, part: str, ways: dict[str, Callable[[int], float]]
+        self, part: str, ways: Mapping[str, Callable[[int], float]]
     ) -> dict[str, list[float]]:
         """Seconds of each way in each round."""
         kept = self._tunings.out / KEPT
