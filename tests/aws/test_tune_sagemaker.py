@@ -12,6 +12,7 @@ from tuning_server import Tunings, job, serving
 from byoc import cli
 from byoc.tuning import managed
 
+REQUESTS = Path(__file__).parent / "requests"
 CAPTURE = pytest.CaptureFixture[str]
 TUNE = [
     *("tune", "--where", "sagemaker", "--preset", "cola", "--name", "t"),
@@ -57,20 +58,32 @@ def test_the_request_can_be_looked_at_before(capsys: CAPTURE) -> None:
     assert fixed == {"monitor": "val_loss", "epochs": "4"}
 
 
-def test_moto_takes_the_request(
-    aws: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: CAPTURE
+REVIEWED = {
+    "cola": [],
+    "cola-mcc": ["--spot", "--checkpoints", "s3://b/checkpoints"],
+}
+
+
+@pytest.mark.parametrize("preset", REVIEWED)
+def test_the_request_is_the_reviewed_one_and_moto_takes_it(
+    preset: str, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: CAPTURE
 ) -> None:
+    """The documents were read by a person; a difference is a change of what is sent to AWS."""
     import boto3
 
     _use(monkeypatch, aws)
-    assert cli.run([*TUNE, "--detach"]) == 0
-    assert cli.run([*TUNE, "--print-request"]) == 0
-    sent = json.loads(capsys.readouterr().out)
+    image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/byoc-training:1"
+    command = [*TUNE, "--preset", preset, "--image", image, *REVIEWED[preset]]
+    assert cli.run([*command, "--print-request"]) == 0
+    reviewed = json.loads((REQUESTS / f"{preset}.json").read_text())
+    assert json.loads(capsys.readouterr().out) == reviewed
+    name = f"t-{preset}"
+    assert cli.run([*command, "--name", name, "--detach"]) == 0
     found = boto3.client("sagemaker").describe_hyper_parameter_tuning_job(
-        HyperParameterTuningJobName="t"
+        HyperParameterTuningJobName=name
     )
-    for name in ("HyperParameterTuningJobConfig", "TrainingJobDefinition"):
-        assert found[name] == sent[name]
+    for part in ("HyperParameterTuningJobConfig", "TrainingJobDefinition"):
+        assert found[part] == reviewed[part]
 
 
 def test_a_tuning_is_followed_to_its_best_trial(server: Tunings, capsys: CAPTURE) -> None:
@@ -88,6 +101,25 @@ def test_a_tuning_is_followed_to_its_best_trial(server: Tunings, capsys: CAPTURE
     assert result["best"] == 2
     assert result["trials"][0]["values"]["batch-size"] == "16"
     assert result["fixed"] == {"monitor": "val_loss", "epochs": "4"}
+    assert result["ranges"]["batch-size"] == {"type": "Categorical", "values": ["16", "32", "64"]}
+
+
+def test_it_leaves_the_same_page_and_files_as_a_tuning_here(
+    server: Tunings, tmp_path: Path, capsys: CAPTURE
+) -> None:
+    assert cli.run(TUNE) == 0
+    folder = Path("out/tune/t")
+    assert f"page:  {folder}/tuning.html" in capsys.readouterr().out
+    page = (folder / "tuning.html").read_text()
+    for word in ("Best val_loss", "batch-size", "val_loss by trial", "no learning curves"):
+        assert word in page
+    best = {"lr": "3e-05", "batch-size": "32", "monitor": "val_loss", "epochs": "4"}
+    assert json.loads((folder / "best.json").read_text()) == best
+    assert len((folder / "trials.csv").read_text().splitlines()) == 1 + 5
+    assert cli.run(["tune", "show", "t", "--where", "sagemaker", "--output", "shown"]) == 0
+    assert {path.name for path in Path("shown/t").iterdir()} == {
+        path.name for path in folder.iterdir()
+    }
 
 
 def test_attach_follows_and_stop_ends(server: Tunings, capsys: CAPTURE) -> None:
