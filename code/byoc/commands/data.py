@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from byoc.commands.common import say
+from byoc.commands.data_explore import explore
 from byoc.commands.data_prepare import prepare
+from byoc.commands.data_upload import model, upload
 from byoc.corpus import DEFAULT_SIZE, write_corpus
 from byoc.launch.errors import LaunchError
 
@@ -30,4 +32,5 @@ def embedded(directory: Path, seed: int, size: int) -> None:
     say(f"wrote {directory / 'train'} and {directory / 'validation'}")
 
 
-data.add_command(prepare)
+for command in (prepare, explore, upload, model):
+    data.add_command(command)

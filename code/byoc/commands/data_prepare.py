@@ -71,7 +71,9 @@ def prepare(
 
     columns = Columns(text_column, label_column, text_pair_column, group_column)
     with progress("rows read and written") as tick:
-        made = run(data, target, Options(columns, **settings), HubData(data, config, revision), tick)
+        made = run(
+            data, target, Options(columns, **settings), HubData(data, config, revision), tick
+        )
     _show(made)
     for line in made["notes"]:
         note(line)
@@ -80,7 +82,9 @@ def prepare(
 
 
 def _show(made: dict[str, Any]) -> None:
-    labels = list(dict.fromkeys(label for split in made["splits"].values() for label in split["labels"]))
+    labels = list(
+        dict.fromkeys(label for split in made["splits"].values() for label in split["labels"])
+    )
     table = Table("split", "rows", *(f"label {label}" for label in labels[:8]))
     for column in table.columns[1:]:
         column.justify = "right"

@@ -19,9 +19,9 @@ from rich.progress import (
 
 
 @contextmanager
-def progress(what: str, total: int | None = None, in_bytes: bool = False) -> Iterator[
-    Callable[[int], None]
-]:
+def progress(
+    what: str, total: int | None = None, in_bytes: bool = False
+) -> Iterator[Callable[[int], None]]:
     """A function to call with how much more is done; it does nothing where stderr is no terminal.
 
     ``total``: None where nobody knows it.

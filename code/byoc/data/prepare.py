@@ -49,7 +49,7 @@ def _silent(_rows: int) -> None:
 def prepare(
     data: str,
     target: Path,
-    options: Options = Options(),  # noqa: B008  (frozen)
+    options: Options = Options(),
     hub: HubData | None = None,
     tick: Callable[[int], None] = _silent,
 ) -> Manifest:
@@ -149,9 +149,7 @@ def _manifest(
         "options": asdict(options),
         "hyperparameters": hyperparameters,
         "splits": {name: _split(found, folder) for name, found in written.items()},
-        "duplicates": duplicates.count(
-            table.exact, table.normalised, table.labels, table.splits
-        ),
+        "duplicates": duplicates.count(table.exact, table.normalised, table.labels, table.splits),
         "removed": removed,
         "skipped": table.skipped,
         "notes": [*source.notes, *_without(written)],

@@ -121,7 +121,9 @@ def _deal(
         )
 
     def has_room(name: str) -> bool:
-        need = sum(min(size, wanted[name][label] - given[name][label]) for label, size in lot.items())
+        need = sum(
+            min(size, wanted[name][label] - given[name][label]) for label, size in lot.items()
+        )
         return 2 * need >= len(rows)
 
     roomy = [name for name in wanted if name != "train" and has_room(name)]

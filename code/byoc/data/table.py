@@ -42,9 +42,7 @@ class Table:
         return len(self.labels)
 
 
-def take(
-    source: Source, columns: Columns, skip_empty: bool, tick: Callable[[int], None]
-) -> Table:
+def take(source: Source, columns: Columns, skip_empty: bool, tick: Callable[[int], None]) -> Table:
     """Reads all rows once; ``tick`` is called with how many more have been read.
 
     Raises ``LaunchError`` with file and line.

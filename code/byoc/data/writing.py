@@ -88,7 +88,9 @@ def write(
                 )
             tick(len(places))
     if start < len(splits):
-        raise LaunchError("the tables have fewer rows than when they were read before: run it again")
+        raise LaunchError(
+            "the tables have fewer rows than when they were read before: run it again"
+        )
 
 
 def _columns(block: Rows, group: str | None) -> Columns:

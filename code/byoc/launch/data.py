@@ -147,9 +147,7 @@ def model_folder(model: str, workplace: Path) -> Path:
             model, local_dir=target, allow_patterns=["*.safetensors", "*.json", "*.txt"]
         )
     except Exception as error:  # the Hub's library raises a score of kinds
-        raise LaunchError(
-            f"cannot fetch model {model} from the Hub: {first_line(error)}"
-        ) from None
+        raise LaunchError(f"cannot fetch model {model} from the Hub: {first_line(error)}") from None
     shutil.rmtree(target / ".cache", ignore_errors=True)
     return target
 

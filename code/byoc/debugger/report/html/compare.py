@@ -7,11 +7,11 @@ from typing import Any
 
 from byoc.debugger.report.html import parts
 from byoc.debugger.report.html.bars import Counted, histogram
+from byoc.debugger.report.html.document import document
 from byoc.debugger.report.html.element import Html, tag
 from byoc.debugger.report.html.learning import STEP
 from byoc.debugger.report.html.lines import COLOURS, line_plot
 from byoc.debugger.report.html.overview import Report
-from byoc.debugger.report.html.document import document
 from byoc.debugger.report.html.plot import side_by_side
 from byoc.debugger.report.html.text import NOTHING, duration, measured, moment, number, percent
 
