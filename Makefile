@@ -11,7 +11,7 @@ PYTEST      := $(VENV)/bin/pytest
 .PHONY: help demo test setup engine images lint lock \
         test-unit test-contract-training test-conformance check-others test-kill test-tuning \
         test-cuda-images bench bench-images bench-train bench-serve bench-gpu bench-debug \
-        bench-debug-report \
+        bench-debug-report bench-data \
         fuzz-serving soak-serving test-contract-serving test-debugger
 
 help: ## list the targets
@@ -74,7 +74,7 @@ fuzz-serving: setup ## 20,000 requests of all kinds to `serve`, about 15 minutes
 soak-serving: setup ## half an hour of `serve` at 70% of its peak
 	BYOC_SOAK_SECONDS=1800 $(PYTEST) -s tests/contract/test_soak.py
 
-bench: bench-images bench-train bench-serve bench-debug bench-debug-report ## every benchmark
+bench: bench-images bench-train bench-serve bench-debug bench-debug-report bench-data ## every benchmark
 
 bench-images: setup images ## image sizes by package, and cold starts
 	$(VENV)/bin/python -m byoc.bench.images
@@ -102,6 +102,9 @@ bench-debug: setup ## what debugging costs: steps, sampler, disk (DATA=… MODEL
 
 bench-debug-report: setup ## the report of a job with 1,000,000 samples and 10,000 saved steps: seconds, memory
 	$(VENV)/bin/python -m byoc.bench.debug_report $(ARGS)
+
+bench-data: setup ## `byoc data explore` over 1,000,000 rows: seconds, memory (MODEL=whose word pieces ARGS=--rows …)
+	$(VENV)/bin/python -m byoc.bench.data $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 lint: setup ## ruff, mypy, shellcheck
 	$(VENV)/bin/ruff check .

@@ -82,17 +82,13 @@ def prepare(
 
 
 def _show(made: dict[str, Any]) -> None:
-    labels = list(
-        dict.fromkeys(label for split in made["splits"].values() for label in split["labels"])
-    )
+    labels = list(made["splits"]["train"]["labels"])
     table = Table("split", "rows", *(f"label {label}" for label in labels[:8]))
     for column in table.columns[1:]:
         column.justify = "right"
     for name, split in made["splits"].items():
-        shares = (
-            f"{split['labels'].get(label, 0):,} ({split['labels'].get(label, 0) / split['rows']:.1%})"
-            for label in labels[:8]
-        )
+        counts = [(split["labels"].get(label, 0), split["rows"]) for label in labels[:8]]
+        shares = (f"{count:,} ({count / rows:.1%})" for count, rows in counts)
         table.add_row(name, f"{split['rows']:,}", *shares)
     Console(markup=False, highlight=False).print(table)
     found = made["duplicates"]
@@ -104,7 +100,8 @@ def _show(made: dict[str, Any]) -> None:
         if counts["normalised"]:
             first, _, second = pair.partition(" and ")
             done = "removed" if made["removed"] else "kept: --duplicates remove takes them out"
-            say(f"leakage: {counts['normalised']:,} rows of {first} stand in {second} too ({done})")
+            rows = f"{counts['normalised']:,} ({done})"
+            say(f"leakage: rows of {first} that stand in {second} too: {rows}")
     if made["removed"]:
         say(f"removed: {made['removed']:,} duplicate rows")
     if made["skipped"]:

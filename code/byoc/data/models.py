@@ -57,10 +57,7 @@ def prepare(model: str, target: Path, revision: str | None = None) -> dict[str, 
     if folder.is_dir() and target.exists() and folder.samefile(target):
         raise LaunchError(f"{target} is the model itself: give another folder")
     with whole_folder(target, ORIGIN) as partial:
-        if folder.is_dir():
-            origin = _copy(folder, partial)
-        else:
-            origin = _fetch(model, revision, partial)
+        origin = _copy(folder, partial) if folder.is_dir() else _fetch(model, revision, partial)
         files = {path.name: _digest(path) for path in sorted(partial.iterdir())}
         write_json(partial / ORIGIN, {**origin, "files": files})
     return {f"model/{path.name}": path for path in sorted(target.iterdir())}

@@ -16,7 +16,7 @@ from byoc import __version__
 from byoc.data import duplicates, manifest, splitting
 from byoc.data.folder import whole_folder
 from byoc.data.manifest import Manifest
-from byoc.data.rows import Rows, read, told
+from byoc.data.rows import COLUMNS, Rows, read, told
 from byoc.data.sources import SPLITS, Source, find
 from byoc.data.table import Table, take
 from byoc.data.writing import LABEL, PAIR, TEXT, write
@@ -33,7 +33,7 @@ class Options:
     """``validation`` and ``test``: shares of what is split; 0: no such split. ``resplit``: splits
     that are given are put together and made anew. ``duplicates``: one of ``DUPLICATES``."""
 
-    columns: Columns = Columns("sentence", "label")
+    columns: Columns = COLUMNS
     validation: float = 0.1
     test: float = 0.1
     seed: int = 42
@@ -78,7 +78,7 @@ def _rows(source: Source, options: Options) -> Iterator[Rows]:
 
 
 def _splits(table: Table, options: Options) -> tuple[npt.NDArray[np.int8], int]:
-    """[rows]: the place of each row's split in ``SPLITS``, -1 where it is left out; how many are."""
+    """[rows]: the place of each row's split in ``SPLITS``, -1 for those left out; their number."""
     given = table.splits * 0 if options.resplit else table.splits
     there = set(given.tolist())
     fractions = {

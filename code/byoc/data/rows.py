@@ -13,6 +13,9 @@ from byoc.training.faults import TrainingFault
 from byoc.training.readers import Block, Columns, blocks
 from byoc.training.tables import checked
 
+COLUMNS = Columns("sentence", "label")
+"""What training looks for."""
+
 
 class Rows(NamedTuple):
     """Consecutive rows of a file, by column; ``numbers`` are lines (parquet: rows); ``skipped``:
@@ -76,7 +79,6 @@ def _kept(block: Block) -> tuple[Block, int]:
         None if column is None else list(compress(column, mask))
         for column in (block.pairs, block.groups)
     )
-    numbers, texts, labels = (
-        list(compress(column, mask)) for column in (block.numbers, block.texts, block.labels)
-    )
+    texts, labels = (list(compress(column, mask)) for column in (block.texts, block.labels))
+    numbers = list(compress(block.numbers, mask))
     return Block(numbers, texts, pairs, labels, groups), len(mask) - len(texts)

@@ -121,10 +121,8 @@ def _deal(
         )
 
     def has_room(name: str) -> bool:
-        need = sum(
-            min(size, wanted[name][label] - given[name][label]) for label, size in lot.items()
-        )
-        return 2 * need >= len(rows)
+        left = wanted[name] - given[name]
+        return 2 * sum(min(size, left[label]) for label, size in lot.items()) >= len(rows)
 
     roomy = [name for name in wanted if name != "train" and has_room(name)]
     chosen = max(["train", *roomy], key=behind)

@@ -1,1 +1,1 @@
-"""What a data set holds, before anybody trains on it: numbers, a page, a summary in the terminal."""
+"""What a data set holds, before anybody trains on it: numbers, a page, a summary."""

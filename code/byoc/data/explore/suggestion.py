@@ -44,9 +44,7 @@ def _max_length(train: Tally, pieces: Pieces | None) -> tuple[int | None, str]:
     longest = int(lengths.max())
     chosen = next((limit for limit in allowed if cut_share(lengths, limit) <= CUT), allowed[-1])
     share = cut_share(lengths, chosen)
-    padding = (
-        "batches are padded to their own longest text, so a higher limit costs only what is longer"
-    )
+    padding = "batches are padded to their own longest text, so a higher limit costs little"
     if not share:
         return chosen, f"the longest text has {longest} word pieces, nothing is cut; {padding}"
     if share <= CUT:
@@ -72,6 +70,4 @@ def _batch_size(train: Tally, limit: int | None) -> tuple[int, str]:
                 f"{steps:,} steps an epoch; {size * width:,} tokens in a batch of the 95th "
                 f"percentile ({width}), of {TOKENS:,} that suit 16 GB as a rule of thumb"
             )
-    return BATCHES[
-        -1
-    ], f"the 95th percentile of {width} word pieces leaves room for no more on 16 GB"
+    return BATCHES[-1], f"texts of {width} word pieces (95th percentile) leave room for no more"

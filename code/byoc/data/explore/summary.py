@@ -93,7 +93,7 @@ def _lines(report: Report) -> list[str]:
         f"for case and spaces; {found['conflicting']['texts']:,} texts have more than one label",
     ]
     lines += [
-        f"leakage: {counts['normalised']:,} rows of {pair.replace(' and ', ' stand in ')} too"
+        f"leakage: rows of {pair.replace(' and ', ' that stand in ')} too: {counts['normalised']:,}"
         for pair, counts in found["across"].items()
         if counts["normalised"]
     ]

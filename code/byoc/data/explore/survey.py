@@ -21,7 +21,7 @@ from byoc.data.explore.drift import drift
 from byoc.data.explore.lengths import MAX_LENGTHS, lengths_of
 from byoc.data.explore.suggestion import suggestion
 from byoc.data.explore.tally import Tally
-from byoc.data.rows import Rows, read
+from byoc.data.rows import COLUMNS, Rows, read
 from byoc.data.sources import SPLITS, Source, find
 from byoc.launch.errors import LaunchError
 from byoc.launch.hub import HubData
@@ -41,7 +41,7 @@ SHOWN = 5
 class Options:
     """``model``: whose word pieces: a folder, a Hub name, ``scratch``; None: none."""
 
-    columns: Columns = Columns("sentence", "label")
+    columns: Columns = COLUMNS
     model: str | None = None
     skip_empty: bool = False
 

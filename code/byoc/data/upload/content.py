@@ -32,13 +32,6 @@ class Item:
     part_size: int
     parts: tuple[bytes, ...]
 
-    @property
-    def checksum(self) -> str:
-        """As S3 keeps it: of the bytes, or of the parts' digests with their number."""
-        if len(self.parts) == 1:
-            return encoded(self.parts[0])
-        return f"{encoded(sha256(b''.join(self.parts)).digest())}-{len(self.parts)}"
-
     def part(self, number: int) -> bytes:
         """The bytes of part ``number``, from 0 up."""
         with self.path.open("rb") as stream:

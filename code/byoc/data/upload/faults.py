@@ -50,9 +50,7 @@ def _words(error: Any, bucket: str, region: str, kms_key: str | None) -> str:
             "session token), then run the same command, which goes on where it was"
         )
     if code in _UNKNOWN:
-        return (
-            f"AWS does not know these credentials ({code}): check AWS_PROFILE or the AWS_ variables"
-        )
+        return f"AWS does not know these credentials ({code}): check AWS_PROFILE or AWS_*"
     if code in _ELSEWHERE:
         there = found.get("Region") or found.get("Endpoint") or "another region"
         return elsewhere(bucket, str(there), region)
@@ -69,9 +67,7 @@ def _words(error: Any, bucket: str, region: str, kms_key: str | None) -> str:
         )
     if code in ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"):
         return "a file changed while it was sent: run the same command again"
-    return (
-        f"S3 refused {operation} in bucket {bucket}: {code} {said}; run it again to go on".strip()
-    )
+    return f"S3 refused {operation} in bucket {bucket}: {code} {said}; run it again".strip()
 
 
 def elsewhere(bucket: str, there: str, region: str) -> str:

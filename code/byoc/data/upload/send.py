@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from hashlib import md5
 from typing import Any
 
 from byoc import __version__
@@ -24,6 +25,8 @@ RECORD = "upload.json"
 WORKERS = 8
 """Requests at once; each holds one part in memory."""
 
+_DIGEST = "sha256"
+"""The metadata of an object that holds its digest. S3 has checked the bytes as they came."""
 _URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 
 Tick = Callable[[int], None]
@@ -31,8 +34,8 @@ Tick = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Sent:
-    """``uri`` ends in the content's digest; ``sent``: bytes that were sent this time; ``was_there``:
-    whether all of it lay there before."""
+    """``uri`` ends in the content's digest; ``sent``: bytes that were sent this time;
+    ``was_there``: whether all of it lay there before."""
 
     uri: str
     sent: int
@@ -122,7 +125,7 @@ def _there(place: _Place, name: str) -> dict[str, Any] | None:
     from botocore.exceptions import ClientError
 
     try:
-        found: dict[str, Any] = place.client.head_object(**place.at(name), ChecksumMode="ENABLED")
+        found: dict[str, Any] = place.client.head_object(**place.at(name))
     except ClientError as error:
         if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
             return None
@@ -167,12 +170,18 @@ class _Job:
         where = place.at(self.item.name)
         if self.upload is None:
             place.client.put_object(
-                **where, Body=body, ChecksumSHA256=checksum, **place.encryption()
+                **where,
+                Body=body,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=checksum,
+                Metadata={_DIGEST: self.item.digest},
+                **place.encryption(),
             )
         else:
             place.client.upload_part(
                 **where,
                 Body=body,
+                ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=checksum,
                 UploadId=self.upload,
                 PartNumber=self.number + 1,
@@ -183,9 +192,8 @@ class _Job:
 def _jobs(place: _Place, item: Item) -> list[_Job]:
     """What is still to be sent of an item."""
     found = _there(place, item.name)
-    if found and found["ContentLength"] == item.size:
-        if found.get("ChecksumSHA256") == item.checksum:
-            return []
+    if found and found["Metadata"].get(_DIGEST) == item.digest:
+        return []
     if len(item.parts) == 1:
         return [_Job(item)]
     upload = next(iter(_begun(place, item)), None) or _begin(place, item)
@@ -197,7 +205,10 @@ def _jobs(place: _Place, item: Item) -> list[_Job]:
 
 def _begin(place: _Place, item: Item) -> str:
     found = place.client.create_multipart_upload(
-        **place.at(item.name), ChecksumAlgorithm="SHA256", **place.encryption()
+        **place.at(item.name),
+        ChecksumAlgorithm="SHA256",
+        Metadata={_DIGEST: item.digest},
+        **place.encryption(),
     )
     return str(found["UploadId"])
 
@@ -227,9 +238,18 @@ def _parts(place: _Place, item: Item, upload: str) -> dict[int, dict[str, Any]]:
     return {
         number: part
         for number, part in found.items()
-        if number <= len(item.parts)
-        and part.get("ChecksumSHA256") == encoded(item.parts[number - 1])
+        if number <= len(item.parts) and _is_right(part, item, number - 1)
     }
+
+
+def _is_right(part: dict[str, Any], item: Item, number: int) -> bool:
+    """By its SHA-256; stores that do not list that (moto) list the MD5, as the part's tag."""
+    checksum = part.get("ChecksumSHA256")
+    if checksum:
+        return bool(checksum == encoded(item.parts[number]))
+    return bool(
+        part["ETag"].strip('"') == md5(item.part(number), usedforsecurity=False).hexdigest()
+    )
 
 
 def _complete(place: _Place, upload: str, item: Item) -> None:
