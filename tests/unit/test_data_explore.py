@@ -127,6 +127,9 @@ def test_drift_is_told_where_there_is_some_and_not_where_there_is_none(tmp_path:
     random = Random(0)
     words = [f"w{n}" for n in range(300)]
 
+    def chosen(share: float) -> int:
+        return int(random.random() < share)
+
     def rows(count: int, length: int, share: float) -> list[tuple[str, object]]:
         return [
             (
@@ -172,9 +175,8 @@ def test_a_learned_vocabulary_is_that_of_training(corpus: Path) -> None:
     texts = [example.sentence for example in train]
     tokenizer = learn_tokenizer(texts)
     found = explore(str(corpus), Options(model="scratch"))["lengths"]["train"]["pieces"]
-    assert found["mean"] == pytest.approx(
-        np.mean([len(ids) for ids in tokenizer(texts)["input_ids"]])
-    )
+    lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
+    assert found["mean"] == pytest.approx(np.mean(lengths))
 
 
 def test_json_is_all_of_stdout(corpus: Path, model: Path, tmp_path: Path, capsys: CAPTURE) -> None:

@@ -68,7 +68,8 @@ def _explore(folder: Path, rows: int, model: str) -> int:
     """Runs the program and prints one line."""
     program = Path(sys.executable).with_name("byoc")
     page = folder / "explore.html"
-    command = [program, "data", "explore", folder, "--model", model, "--output", page]
+    command = [str(program), "data", "explore", str(folder), "--model", model]
+    command += ["--output", str(page)]
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     os.sched_setaffinity(0, cores)
     before = os.times()

@@ -62,6 +62,11 @@ def prepare(
     with tempfile.TemporaryDirectory(prefix="byoc-data-") as name:
         source = find(data, options.columns, Path(name), hub)
         table = take(source, options.columns, options.skip_empty, tick)
+        if len(table.names) < 2:
+            raise LaunchError(
+                f"{source.name} has one class only, {table.names[0]!r} in all {len(table)} rows: "
+                "a classifier needs at least two"
+            )
         splits, removed = _splits(table, options)
         with whole_folder(target, manifest.NAME) as folder:
             rows = _rows(source, options)
@@ -103,10 +108,10 @@ def _splits(table: Table, options: Options) -> tuple[npt.NDArray[np.int8], int]:
         )
         for name in fractions:
             if not (found == SPLITS.index(name)).any():
+                lots = len(np.unique(together))
                 raise LaunchError(
-                    f"no rows are left for {name}: {len(cut)} rows in "
-                    f"{len(np.unique(together))} lots that must stay together; give more data, "
-                    f"or --{name} 0"
+                    f"no rows are left for {name}: train has {len(cut)} rows, in {lots} lots that "
+                    f"each stay in one split; give more data, or --{name} 0"
                 )
     return found, int((~kept).sum())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -49,11 +50,9 @@ class Tally:
         self._words.extend(map(len, words))
         self._exact.append(texts.keys(whole))
         self._normalised.append(texts.keys(plain))
-        for found in words:
-            self.vocabulary.add(found)
+        self.vocabulary.add(chain.from_iterable(words))
         if self._stride:
-            for found in words[-start % self._stride :: self._stride]:
-                self.sample.add(found)
+            self.sample.add(chain.from_iterable(words[-start % self._stride :: self._stride]))
         self._keep_extremes(rows, lengths, whole)
 
     def add_pieces(self, lengths: Numbers) -> None:
