@@ -31,10 +31,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--model", default="scratch", help="whose word pieces; scratch: learned")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="the limit")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-data-") as name:
         make(Path(name), given.rows)
-        return _explore(Path(name), given.rows, given.model)
+        return _explore(Path(name), given)
 
 
 def make(folder: Path, rows: int) -> None:
@@ -64,11 +65,11 @@ def _sentences(random: Random) -> Iterator[str]:
         yield f"{text.capitalize()}."
 
 
-def _explore(folder: Path, rows: int, model: str) -> int:
+def _explore(folder: Path, given: argparse.Namespace) -> int:
     """Runs the program and prints one line."""
     program = Path(sys.executable).with_name("byoc")
     page = folder / "explore.html"
-    command = [str(program), "data", "explore", str(folder), "--model", model]
+    command = [str(program), "data", "explore", str(folder), "--model", given.model]
     command += ["--output", str(page)]
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     os.sched_setaffinity(0, cores)
@@ -87,11 +88,11 @@ def _explore(folder: Path, rows: int, model: str) -> int:
     busy = after.children_user + after.children_system
     busy -= before.children_user + before.children_system
     print(
-        f"explore: {rows:,} rows in {seconds:.1f} s (limit {SECONDS:.0f}), {busy:.1f} s of CPU on "
+        f"explore: {given.rows:,} rows in {seconds:.1f} s (limit {given.seconds:.0f}), {busy:.1f} s of CPU on "
         f"{len(cores)} cores; {peak / 1e6:.0f} MB (limit {MEMORY / 1e6:.0f}); load "
         f"{os.getloadavg()[0]:.1f}"
     )
-    return int(seconds > SECONDS or peak > MEMORY)
+    return int(seconds > given.seconds or peak > MEMORY)
 
 
 def _tree(pid: int) -> list[int]:

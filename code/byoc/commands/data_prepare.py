@@ -82,8 +82,10 @@ def prepare(
 
 
 def _show(made: dict[str, Any]) -> None:
+    from byoc.data.texts import visible
+
     labels = list(made["splits"]["train"]["labels"])
-    table = Table("split", "rows", *(f"label {label}" for label in labels[:8]))
+    table = Table("split", "rows", *(f"label {visible(label)}" for label in labels[:8]))
     for column in table.columns[1:]:
         column.justify = "right"
     for name, split in made["splits"].items():

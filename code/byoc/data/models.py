@@ -75,7 +75,7 @@ def _fetch(model: str, revision: str | None, target: Path) -> dict[str, str]:
         raise LaunchError(f"there is no folder {model} (MODEL is a folder or a Hub name)")
     need_hub(f"model {model}", "give a folder with a model")
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
     try:

@@ -111,18 +111,21 @@ def _deal(
 ) -> None:
     """Gives a lot to the split that is furthest behind, among those that have room for half of it;
     train takes what fits nowhere."""
-    lot = Counter(labels[rows].tolist())
+    lot: Counter[int] = Counter(labels[rows].tolist())
 
     def behind(name: str) -> float:
-        return sum(
-            size * (1 - given[name][label] / wanted[name][label])
-            for label, size in lot.items()
-            if wanted[name][label]
+        there, goal = given[name].tolist(), wanted[name].tolist()
+        return float(
+            sum(
+                size * (1 - there[label] / goal[label])
+                for label, size in lot.items()
+                if goal[label]
+            )
         )
 
     def has_room(name: str) -> bool:
-        left = wanted[name] - given[name]
-        return 2 * sum(min(size, left[label]) for label, size in lot.items()) >= len(rows)
+        left = (wanted[name] - given[name]).tolist()
+        return 2 * int(sum(min(size, left[label]) for label, size in lot.items())) >= len(rows)
 
     roomy = [name for name in wanted if name != "train" and has_room(name)]
     chosen = max(["train", *roomy], key=behind)

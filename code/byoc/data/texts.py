@@ -14,6 +14,9 @@ Keys = npt.NDArray[np.uint64]
 """[rows, 2]: 128 bits of each text, equal where the texts are."""
 Ids = npt.NDArray[np.int64]
 
+SHOWN = 120
+"""Characters of a text that are shown."""
+
 
 def normalised(text: str) -> str:
     """NFKC, case folded, each run of spaces as one; punctuation stays, as labels hang on it."""
@@ -42,3 +45,16 @@ def first_rows(numbers: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     mask = np.zeros(len(numbers), np.bool_)
     mask[np.unique(numbers, return_index=True)[1]] = True
     return mask
+
+
+def visible(text: str) -> str:
+    """The start of a text, with what cannot be seen as \\u200b; a terminal obeys none of it."""
+    cut = text[:SHOWN] + ("…" if len(text) > SHOWN else "")
+    return "".join(
+        character if character == "…" or character.isprintable() else _escaped(character)
+        for character in cut
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from byoc.data.texts import visible
+
 EXAMPLES = 3
-SHOWN = 120
-"""Characters of an example that are shown."""
 
 CONTROL = "control characters"
 BREAKS = "tabs and line ends inside the text"
@@ -113,16 +113,3 @@ def _kinds(text: str) -> dict[str, set[str]]:
 def named(character: str) -> str:
     """U+200B ZERO WIDTH SPACE"""
     return f"U+{ord(character):04X} {unicodedata.name(character, '')}".strip()
-
-
-def visible(text: str) -> str:
-    """The start of a text, with what cannot be seen as \\u200b; a terminal obeys none of it."""
-    cut = text[:SHOWN] + ("…" if len(text) > SHOWN else "")
-    return "".join(
-        character if character == "…" or character.isprintable() else _escaped(character)
-        for character in cut
-    )
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from byoc.data.explore import page_texts
+from byoc.data.texts import visible
 from byoc.debugger.report.html import parts
 from byoc.debugger.report.html.bars import Bar, Counted, bar_list, histogram
 from byoc.debugger.report.html.document import document
@@ -63,7 +64,12 @@ def labels(report: Report) -> list[Html | None]:
         whole = report["rows"][split]
         most = sorted(counts.items(), key=lambda pair: -pair[1])[:_MOST_LABELS]
         bars = [
-            Bar(label, count / whole, f"{number(count)} ({percent(count / whole)})", COLOURS[place])
+            Bar(
+                visible(label),
+                count / whole,
+                f"{number(count)} ({percent(count / whole)})",
+                COLOURS[place],
+            )
             for label, count in (counts.items() if len(counts) <= _MOST_LABELS else most)
         ]
         more = len(counts) - len(bars)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from byoc.data.texts import visible
 from byoc.debugger.report.html import parts
 from byoc.debugger.report.html.element import Html, tag
 from byoc.debugger.report.html.text import number
@@ -39,7 +40,9 @@ def _texts(found: list[dict[str, Any]], caption: str) -> Html | None:
     rows = [
         [
             row["text"],
-            ", ".join(f"{label}: {number(count)}" for label, count in row["labels"].items()),
+            ", ".join(
+                f"{visible(label)}: {number(count)}" for label, count in row["labels"].items()
+            ),
             number(row["rows"]),
         ]
         for row in found

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from byoc.data.explore.drift import NAMES
+from byoc.data.texts import visible
 
 Report = dict[str, Any]
 
@@ -36,7 +37,7 @@ def _labels(report: Report) -> Table:
     names = list(report["labels"]["train"])
     for label in names[:_MOST_LABELS]:
         table.add_row(
-            label,
+            visible(label),
             *(
                 f"{counts[label]:,} ({counts[label] / report['rows'][split]:.1%})"
                 for split, counts in report["labels"].items()

@@ -16,7 +16,7 @@ from byoc import __version__
 from byoc.data import duplicates, texts
 from byoc.data.duplicates import conflicts
 from byoc.data.explore import pieces
-from byoc.data.explore.characters import Odd, visible
+from byoc.data.explore.characters import Odd
 from byoc.data.explore.drift import drift
 from byoc.data.explore.lengths import MAX_LENGTHS, lengths_of
 from byoc.data.explore.suggestion import suggestion
@@ -215,6 +215,6 @@ class Survey:
                     return found
                 end = start + len(block.texts)
                 for row in [row for row in rows if start <= row < end]:
-                    found[rows[row]] = visible(block.whole_texts()[row - start])
+                    found[rows[row]] = texts.visible(block.whole_texts()[row - start])
                 start = end
         return found

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from byoc.data import texts
-from byoc.data.explore.characters import visible
 from byoc.data.explore.words import Vocabulary, words_of
 from byoc.data.rows import Rows
 
@@ -64,7 +63,7 @@ class Tally:
             for place, length in enumerate(lengths):
                 if len(heap) == EXTREMES and sign * length <= heap[0][0]:
                     continue
-                text = visible(whole[place])
+                text = texts.visible(whole[place])
                 entry = (sign * length, -int(rows.numbers[place]), text)
                 (heapq.heappushpop if len(heap) == EXTREMES else heapq.heappush)(heap, entry)
 

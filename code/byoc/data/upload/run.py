@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from byoc.data.upload import content
-from byoc.data.upload.send import Sent, check, connect, parse, send
+from byoc.data.upload.place import check, connect, parse
+from byoc.data.upload.send import Sent, send
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """(what, bytes in all) to a function that is called with how many more are done."""
