@@ -115,13 +115,8 @@ def _deal(
 
     def behind(name: str) -> float:
         there, goal = given[name].tolist(), wanted[name].tolist()
-        return float(
-            sum(
-                size * (1 - there[label] / goal[label])
-                for label, size in lot.items()
-                if goal[label]
-            )
-        )
+        shares = {label: there[label] / goal[label] for label in lot if goal[label]}
+        return float(sum(lot[label] * (1 - share) for label, share in shares.items()))
 
     def has_room(name: str) -> bool:
         left = (wanted[name] - given[name]).tolist()

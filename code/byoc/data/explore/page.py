@@ -78,6 +78,11 @@ def labels(report: Report) -> list[Html | None]:
     return [side_by_side(*figures)]
 
 
+def _bar(label: str, count: int, whole: int, colour: str) -> Bar:
+    share = count / whole
+    return Bar(visible(label), share, f"{number(count)} ({percent(share)})", colour)
+
+
 def lengths(report: Report) -> list[Html | None]:
     found = report["lengths"]
     units = [unit for unit in UNITS if unit in found["train"]]
