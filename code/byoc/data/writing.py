@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,13 @@ class _Writer:
         self._file.write_table(pyarrow.table(group, schema=self._schema))
 
     def close(self) -> None:
-        try:
-            if self._rows[LABEL]:
-                self._flush()
-        finally:
+        if self._rows[LABEL]:
+            self._flush()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """After a failure, which closing would only repeat in other words."""
+        with suppress(Exception):
             self._file.close()
 
 
@@ -68,28 +71,36 @@ def write(
     ``group``: the name of the column of groups. Raises ``LaunchError`` where the source has
     changed since the splits were made, OSError where the disk is full.
     """
-    start = 0
-    with ExitStack() as stack:
-        writers: dict[int, _Writer] = {}
+    writers: dict[int, _Writer] = {}
+    try:
+        start = 0
         for block in rows:
-            columns = _columns(block, group)
             places = splits[start : start + len(block.texts)]
             if len(places) < len(block.texts):
                 raise LaunchError(f"{block.path} changed while it was read: run it again")
+            _deal(_columns(block, group), places, writers, folder)
             start += len(places)
-            for place in sorted(set(places.tolist()) - {-1}):
-                if place not in writers:
-                    path = folder / SPLITS[place] / f"{SPLITS[place]}.parquet"
-                    writers[place] = _Writer(path, list(columns))
-                    stack.callback(writers[place].close)
-                chosen = np.flatnonzero(places == place).tolist()
-                writers[place].add(
-                    {name: [values[row] for row in chosen] for name, values in columns.items()}
-                )
             tick(len(places))
-    if start < len(splits):
-        raise LaunchError(
-            "the tables have fewer rows than when they were read before: run it again"
+        if start < len(splits):
+            raise LaunchError("the tables have lost rows since they were read: run it again")
+        for writer in writers.values():
+            writer.close()
+    except BaseException:
+        for writer in writers.values():
+            writer.abandon()
+        raise
+
+
+def _deal(
+    columns: Columns, places: npt.NDArray[np.int8], writers: dict[int, _Writer], folder: Path
+) -> None:
+    for place in sorted(set(places.tolist()) - {-1}):
+        if place not in writers:
+            path = folder / SPLITS[place] / f"{SPLITS[place]}.parquet"
+            writers[place] = _Writer(path, list(columns))
+        chosen = np.flatnonzero(places == place).tolist()
+        writers[place].add(
+            {name: [values[row] for row in chosen] for name, values in columns.items()}
         )
 
 
