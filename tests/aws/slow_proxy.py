@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -72,7 +72,8 @@ class Handler(BaseHTTPRequestHandler):
         )
         if self.command == "PUT" and answer.ok:
             found.count(parts.path, number)
-        self._answer(answer)
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client was killed
+            self._answer(answer)
 
     def _answer(self, answer: requests.Response) -> None:
         self.send_response(answer.status_code)

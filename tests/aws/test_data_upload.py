@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -99,6 +100,9 @@ def test_a_killed_upload_goes_on_and_sends_no_part_twice(
         command = [sys.executable, "-c", code, "data", "upload", str(tmp_path), "s3://data"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert between.held.wait(60)
+        while between.parts.total() < 2:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
         between.release()

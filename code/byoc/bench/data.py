@@ -89,8 +89,8 @@ def _explore(folder: Path, given: argparse.Namespace) -> int:
     busy -= before.children_user + before.children_system
     print(
         f"explore: {given.rows:,} rows in {seconds:.1f} s (limit {given.seconds:.0f}), "
-        f"{busy:.1f} s of CPU on {len(cores)} cores; {peak / 1e6:.0f} MB (limit {MEMORY / 1e6:.0f}); load "
-        f"{os.getloadavg()[0]:.1f}"
+        f"{busy:.1f} s of CPU on {len(cores)} cores; {peak / 1e6:.0f} MB (limit "
+        f"{MEMORY / 1e6:.0f}); load {os.getloadavg()[0]:.1f}"
     )
     return int(seconds > given.seconds or peak > MEMORY)
 
