@@ -127,7 +127,7 @@ def _percentiles(found: dict[str, Any], unit: str) -> Html | None:
         ]
         for split, kinds in found.items()
     ]
-    return parts.table(heads, rows, f"Percentiles of the length in {UNITS[unit]}")
+    return page_texts.titled(heads, rows, f"Percentiles of the length in {UNITS[unit]}")
 
 
 def _cut(report: Report) -> Html | None:
@@ -136,7 +136,9 @@ def _cut(report: Report) -> Html | None:
         [limit, *(_exact_percent(kinds["pieces"]["cut"][str(limit)]) for kinds in found.values())]
         for limit in report["max_lengths"]
     ]
-    return parts.table(["max-length", *found], rows, "Share of rows that each max-length cuts")
+    return page_texts.titled(
+        ["max-length", *found], rows, "Share of rows that each max-length cuts"
+    )
 
 
 def _exact_percent(share: float) -> str:
@@ -147,7 +149,7 @@ def drift(report: Report) -> list[Html | None]:
     if not report["drift"]:
         return [tag("p", "There is one split only: nothing to compare.")]
     tables = [
-        parts.table(
+        page_texts.titled(
             ["Measure", "", "Found", "By chance"],
             [
                 [

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from byoc.data.texts import visible
 from byoc.debugger.report.html import parts
-from byoc.debugger.report.html.element import Html, tag
+from byoc.debugger.report.html.element import Child, Html, tag
 from byoc.debugger.report.html.text import number
 
 Report = dict[str, Any]
+
+
+def titled(
+    heads: Sequence[str], rows: Iterable[Sequence[Child]], title: str, **layout: Any
+) -> Html | None:
+    """A table under a heading; its own caption is for those who hear the page."""
+    found = parts.table(heads, rows, title, **layout)
+    return tag("div", tag("h3", title), found) if found else None
 
 
 def duplicates(report: Report) -> list[Html | None]:
@@ -26,7 +35,7 @@ def duplicates(report: Report) -> list[Html | None]:
     ]
     return [
         parts.pairs(facts, "In all splits together"),
-        parts.table(
+        titled(
             ["Splits", "Exactly", "Normalised"],
             across,
             "Leakage: rows of the first split whose text the second one has too",
@@ -47,7 +56,7 @@ def _texts(found: list[dict[str, Any]], caption: str) -> Html | None:
         ]
         for row in found
     ]
-    return parts.table(["Text", "Labels", "Rows"], rows, caption, words=2, stacks=True)
+    return titled(["Text", "Labels", "Rows"], rows, caption, words=2, stacks=True)
 
 
 def characters(report: Report) -> list[Html | None]:
@@ -67,12 +76,12 @@ def characters(report: Report) -> list[Html | None]:
         for entry in found
     ]
     heads = ["Kind", "Where", "Characters", "Rows"]
-    return [parts.table(heads, rows, "Rows with odd characters", words=3, stacks=True)]
+    return [titled(heads, rows, "Rows with odd characters", words=3, stacks=True)]
 
 
 def examples(report: Report) -> list[Html | None]:
     return [
-        parts.table(
+        titled(
             ["Text", "Line", "Characters"],
             [[row["text"], number(row["line"]), number(row["characters"])] for row in rows],
             f"The {name} texts of {split}",
