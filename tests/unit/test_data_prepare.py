@@ -248,6 +248,17 @@ def test_a_folder_with_other_things_stays_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="holds other things"):
         prepare(str(source), tmp_path / "out")
     assert content(tmp_path / "out") == {"thesis.txt": b"years of work"}
+    (tmp_path / "out/manifest.json").write_text('{"name": "somebody else\'s"}')
+    with pytest.raises(LaunchError, match="holds other things"):
+        prepare(str(source), tmp_path / "out")
+
+
+def test_what_is_read_is_not_replaced(tmp_path: Path) -> None:
+    prepare(str(table(tmp_path / "all.csv", sentences(50))), tmp_path / "out")
+    before = content(tmp_path / "out")
+    with pytest.raises(LaunchError, match="which is read: give another folder"):
+        prepare(str(tmp_path / "out"), tmp_path / "out", Options(resplit=True))
+    assert content(tmp_path / "out") == before
 
 
 def test_no_hub_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

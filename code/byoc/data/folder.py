@@ -5,22 +5,23 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import file_digest
 from pathlib import Path
 
 from byoc.launch.errors import LaunchError
 
 
 @contextmanager
-def whole_folder(target: Path, mark: str) -> Iterator[Path]:
+def whole_folder(target: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
     """A folder beside ``target`` to write to; it gets that name when the block ends well.
 
     What a killed run left there is removed first. A folder under that name is replaced where it
-    holds the file ``mark`` or nothing. Raises ``LaunchError`` where it holds other things, where
+    is empty or ``is_ours``. Raises ``LaunchError`` where it holds other things, where
     another process writes it, and where the disk is full or cannot be written to.
     """
-    _replaceable(target, mark)
+    _check(target, is_ours)
     partial = target.with_name(f".{target.name}.partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
@@ -47,14 +48,20 @@ def whole_folder(target: Path, mark: str) -> Iterator[Path]:
         ) from error
 
 
-def _replaceable(target: Path, mark: str) -> None:
+def _check(target: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Raises ``LaunchError`` where what lies there must not be replaced."""
     if target.exists() and not target.is_dir():
         raise LaunchError(f"{target} is a file: give a folder")
-    if target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
+    if target.is_dir() and any(target.iterdir()) and not is_ours(target):
         raise LaunchError(
-            f"{target} holds other things (there is no {mark} in it): give a new folder, or "
-            "empty this one"
+            f"{target} holds other things, and would lose them: give a new folder, or empty it"
         )
+
+
+def file_sha256(path: Path) -> str:
+    """In hexadecimal."""
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def _empty(folder: Path) -> None:

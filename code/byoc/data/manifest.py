@@ -22,7 +22,7 @@ def write(folder: Path, content: Manifest) -> None:
 
 
 def read(folder: Path) -> Manifest | None:
-    """None where there is none. Raises ``LaunchError`` where it cannot be read."""
+    """None where there is none of ours. Raises ``LaunchError`` where it cannot be read."""
     path = folder / NAME
     if not path.is_file():
         return None
@@ -32,6 +32,8 @@ def read(folder: Path) -> Manifest | None:
         raise LaunchError(
             f"{path} cannot be read ({error}): run `byoc data prepare` again"
         ) from None
-    if not isinstance(content, dict) or content.get("version") != VERSION:
+    if not isinstance(content, dict) or not str(content.get("made_by")).startswith("byoc "):
+        return None
+    if content.get("version") != VERSION:
         raise LaunchError(f"{path} is of another version of byoc: run `byoc data prepare` again")
     return content

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from hashlib import file_digest
 from pathlib import Path, PurePosixPath
 
-from byoc.data.folder import whole_folder
+from byoc.data.folder import file_sha256, whole_folder
 from byoc.launch.errors import LaunchError
 from byoc.launch.hub import first_line, need_hub
 from byoc.training.files import write_json
@@ -56,9 +55,9 @@ def prepare(model: str, target: Path, revision: str | None = None) -> dict[str, 
     folder = Path(model).expanduser()
     if folder.is_dir() and target.exists() and folder.samefile(target):
         raise LaunchError(f"{target} is the model itself: give another folder")
-    with whole_folder(target, ORIGIN) as partial:
+    with whole_folder(target, lambda old: (old / ORIGIN).is_file()) as partial:
         origin = _copy(folder, partial) if folder.is_dir() else _fetch(model, revision, partial)
-        files = {path.name: _digest(path) for path in sorted(partial.iterdir())}
+        files = {path.name: file_sha256(path) for path in sorted(partial.iterdir())}
         write_json(partial / ORIGIN, {**origin, "files": files})
     return {f"model/{path.name}": path for path in sorted(target.iterdir())}
 
@@ -88,8 +87,3 @@ def _fetch(model: str, revision: str | None, target: Path) -> dict[str, str]:
         raise LaunchError(f"cannot fetch model {model} from the Hub: {first_line(error)}") from None
     shutil.rmtree(target / ".cache", ignore_errors=True)
     return {"name": model, "revision": str(info.sha)}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from byoc import __version__
 from byoc.data import duplicates, manifest, splitting
-from byoc.data.folder import whole_folder
+from byoc.data.folder import file_sha256, whole_folder
 from byoc.data.manifest import Manifest
 from byoc.data.rows import COLUMNS, Rows, read, told
 from byoc.data.sources import SPLITS, Source, find
@@ -61,6 +61,7 @@ def prepare(
     """
     with tempfile.TemporaryDirectory(prefix="byoc-data-") as name:
         source = find(data, options.columns, Path(name), hub)
+        _check_place(source, target)
         table = take(source, options.columns, options.skip_empty, tick)
         if len(table.names) < 2:
             raise LaunchError(
@@ -68,12 +69,24 @@ def prepare(
                 "a classifier needs at least two"
             )
         splits, removed = _splits(table, options)
-        with whole_folder(target, manifest.NAME) as folder:
+        with whole_folder(target, _is_ours) as folder:
             rows = _rows(source, options)
             write(rows, splits, folder, options.columns.group, tick)
             content = _manifest(source, table, options, folder, removed)
             manifest.write(folder, content)
     return content
+
+
+def _check_place(source: Source, target: Path) -> None:
+    """Raises ``LaunchError`` where writing ``target`` would remove what is read."""
+    for files in source.files.values():
+        for path in files:
+            if target.resolve() in path.resolve().parents:
+                raise LaunchError(f"{target} holds {path}, which is read: give another folder")
+
+
+def _is_ours(folder: Path) -> bool:
+    return manifest.read(folder) is not None
 
 
 def _rows(source: Source, options: Options) -> Iterator[Rows]:
@@ -165,8 +178,7 @@ def _files(source: Source) -> list[dict[str, Any]]:
     found = []
     for split, files in source.files.items():
         for path in files:
-            with path.open("rb") as stream:
-                digest = file_digest(stream, "sha256").hexdigest()
+            digest = file_sha256(path)
             size = path.stat().st_size
             found.append({"split": split, "name": path.name, "bytes": size, "sha256": digest})
     return found
@@ -180,7 +192,7 @@ def _split(table: tables.Table, folder: Path) -> dict[str, Any]:
         "rows": len(table),
         "labels": {label: counts[label] for label in tables.label_set(counts)},
         "bytes": path.stat().st_size,
-        "sha256": sha256(path.read_bytes()).hexdigest(),
+        "sha256": file_sha256(path),
     }
 
 
