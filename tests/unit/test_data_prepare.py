@@ -271,7 +271,7 @@ def test_no_hub_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_killed_run_leaves_no_data_set_and_the_next_one_is_whole(tmp_path: Path) -> None:
-    source = table(tmp_path / "all.csv", sentences(60_000))
+    source = table(tmp_path / "all.csv", sentences(30_000))
     target, partial = tmp_path / "out", tmp_path / ".out.partial"
     command = [sys.executable, "-m", "byoc.cli", "data", "prepare", str(source), str(target)]
     code = f"import sys; from byoc.cli import main; sys.argv = {['byoc', *command[3:]]!r}; main()"
