@@ -56,7 +56,7 @@ def explore(
     hub: HubData | None = None,
     tick: Callable[[int], None] = _silent,
 ) -> Report:
-    """The report of DATA. Memory grows with rows by some 80 bytes each, never with their texts.
+    """The report of DATA. Memory grows with rows by some 130 bytes each, never with their texts.
 
     ``tick`` is called with how many more rows have been read. Raises ``LaunchError`` with file and
     line.
