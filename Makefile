@@ -80,7 +80,7 @@ fuzz-serving: setup ## 20,000 requests of all kinds to `serve`, about 15 minutes
 soak-serving: setup ## half an hour of `serve` at 70% of its peak
 	BYOC_SOAK_SECONDS=1800 $(PYTEST) -s tests/contract/test_soak.py
 
-bench: bench-images bench-train bench-serve bench-debug bench-debug-report bench-tuning ## every benchmark
+bench: bench-images bench-train bench-serve bench-debug bench-debug-report bench-tuning bench-data ## every benchmark
 
 bench-images: setup images ## image sizes by package, and cold starts
 	$(VENV)/bin/python -m byoc.bench.images
@@ -112,6 +112,9 @@ bench-debug-report: setup ## the report of a job with 1,000,000 samples and 10,0
 bench-tuning: setup ## is tuning worth it, what pruning saves, the tuner's cost (DATA=CoLA MODEL=MiniLM OUT=… ARGS="--only … --short")
 	$(VENV)/bin/python -m byoc.bench.tuning $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") \
 		$(if $(OUT),--out "$(OUT)") $(ARGS)
+
+bench-data: setup ## `byoc data explore` over 1,000,000 rows: seconds, memory (MODEL=whose word pieces ARGS=--rows …)
+	$(VENV)/bin/python -m byoc.bench.data $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 lint: setup ## ruff, mypy, shellcheck
 	$(VENV)/bin/ruff check .
