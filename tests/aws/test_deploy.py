@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import boto3
 import pytest
+from account import HOST, put_image
 from front import Front, failing, refused, throttled
 
 from api_model import faults
@@ -16,7 +18,7 @@ from byoc.launch import endpoints
 
 ROLE = "arn:aws:iam::123456789012:role/byoc"
 MODEL = "s3://bucket/jobs/one/output/model.tar.gz"
-IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/byoc-serving@sha256:" + "0" * 64
+IMAGE = f"{HOST}/byoc-serving:1"
 
 
 class Done(NamedTuple):
@@ -43,6 +45,8 @@ class Aws:
 @pytest.fixture
 def byoc(front: Front, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aws:
     monkeypatch.setattr(endpoints, "_AWS_POLL", 0.02)
+    boto3.client("ecr").create_repository(repositoryName="byoc-serving")
+    put_image("byoc-serving", "1")
     return Aws(capsys)
 
 
@@ -159,6 +163,8 @@ def test_another_version_is_an_update_and_the_old_one_goes(byoc: Aws, front: Fro
     old = sagemaker.describe_endpoint(EndpointName="cola")["EndpointConfigName"]
     done = byoc.deploy(*GPU, "--env", "BYOC_TOP_K=all", "--rollback")
     assert done.returncode == 0, done.stderr
+    for request in front.requests("CreateModel"):
+        assert re.search(r"@sha256:[0-9a-f]{64}$", request["PrimaryContainer"]["Image"])
     new = sagemaker.describe_endpoint(EndpointName="cola")["EndpointConfigName"]
     assert new != old
     assert [it["ModelName"] for it in sagemaker.list_models()["Models"]] == [new]

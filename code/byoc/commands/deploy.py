@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from byoc.commands.common import (
     unique_name,
     where_option,
 )
-from byoc.launch import deployments, requests, scaling
+from byoc.launch import deployments, images, requests, scaling
 from byoc.launch.clients import make_client
 from byoc.launch.errors import LaunchError
 from byoc.launch.hosting import Hosting, Network
@@ -117,6 +118,9 @@ def deploy(artifact: str, **given: Any) -> None:
         say(json.dumps(shown, indent=2))
         return
     client = make_client(options["where"], note)
+    if options["where"] == "sagemaker":
+        pinned = images.pinned(endpoint.image, hosting=True)
+        endpoint = dataclasses.replace(endpoint, image=pinned)
     deployment = _rollback(options, endpoint.name)
     found = deployments.deploy(client, endpoint, note, deployment, options["port"])
     if scale is not None:
