@@ -9,7 +9,7 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
-        test-unit test-contract-training test-conformance check-others test-kill test-tuning \
+        test-unit test-contract-training test-conformance check-others test-kill test-tuning test-aws \
         test-cuda-images bench bench-images bench-train bench-serve bench-gpu bench-debug \
         bench-debug-report \
         fuzz-serving soak-serving test-contract-serving test-debugger
@@ -63,6 +63,10 @@ test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a wri
 
 test-tuning: setup ## tuning here and on moto; SIGKILL at many moments
 	BYOC_LONG=1 $(PYTEST) tests/unit/test_tuning_*.py tests/local_mode/test_tune.py tests/aws/test_tune_sagemaker.py
+
+test-aws: setup ## everything that goes to AWS, against moto's server, the long forms too
+	docker/programs.sh docker-registry || true
+	BYOC_LONG=1 $(PYTEST) tests/aws
 
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda
