@@ -123,8 +123,8 @@ def test_another_accounts_registry_is_asked_for_by_its_id(front: Front, account:
     [
         ("CapacityError: Unable to provision requested ML compute capacity.", "try again later"),
         (
-            "ClientError: Data download failed:PermanentRedirect (301): The bucket is in this region: "
-            "us-west-2. Please use this region to retry the request",
+            "ClientError: Data download failed:PermanentRedirect (301): The bucket is in this "
+            "region: us-west-2. Please use this region to retry the request",
             "AWS_REGION=us-west-2",
         ),
         ("AlgorithmError: train: no column sentence", "no column sentence"),
