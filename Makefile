@@ -9,7 +9,7 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
-        test-unit test-contract-training test-conformance check-others test-kill test-tuning \
+        test-unit test-contract-training test-conformance check-others test-kill test-tuning test-aws \
         test-cuda-images bench bench-images bench-train bench-serve bench-gpu bench-debug \
         bench-debug-report bench-tuning bench-data \
         fuzz-serving soak-serving test-contract-serving test-debugger test-local-mode test-aws
@@ -69,6 +69,10 @@ test-local-mode: setup engine ## jobs, endpoints, transforms and tunings in Sage
 	docker/programs.sh java nginx || true
 	docker/images.sh all
 	$(PYTEST) tests/local_mode
+
+test-aws: setup ## everything that goes to AWS, against moto's server, the long forms too
+	docker/programs.sh docker-registry || true
+	BYOC_LONG=1 $(PYTEST) tests/aws
 
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda

@@ -70,7 +70,8 @@ def follow(sagemaker: Any, logs: Any, name: str, say: Say, note: Say) -> dict[st
         found = sagemaker.describe_training_job(TrainingJobName=name)
         transitions = found.get("SecondaryStatusTransitions", [])
         for it in transitions[told:]:
-            note(f"{name}: {_transition(it)}")
+            if it["Status"] not in ENDED:  # the end is told once, with the bill
+                note(f"{name}: {_transition(it)}")
         told = max(told, len(transitions))
         for line in log.lines():
             say(line)
