@@ -86,7 +86,7 @@ def test_a_setting_that_cannot_matter_is_told_of_before_the_first_trial(
 def test_the_best_trial_is_debugged_and_its_report_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--then-train --debug to the end: tensors, rules and the report are there."""
+    """--then-train --debug to the end: tensors and rules are there, and the report can be made."""
     write_corpus(tmp_path / "corpus", size=200)
     data = ["--train", "corpus/train", "--validation", "corpus/validation", "-Hmax-length=16"]
     tiny = ["-Hmodel-name-or-path=scratch", "-Hepochs=1", "--range", "lr=1e-3:1e-2:Logarithmic"]
@@ -96,7 +96,7 @@ def test_the_best_trial_is_debugged_and_its_report_is_made(
     assert found is not None
     with tarfile.open(Path(found[1]) / "output.tar.gz") as tar:
         names = {name.removeprefix("./") for name in tar.getnames()}
-    assert {"data/debugger/report.html", "data/debugger/report.json"} <= names
+    assert {"data/debugger/facts.json", "data/debugger/rules.json"} <= names
     assert any(name.endswith(".tfevents") for name in names)
     assert cli.run(["debug", "report", found[1], "--output", "report"]) == 0
     report = json.loads(Path("report/report.json").read_text())
