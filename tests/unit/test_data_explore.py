@@ -128,9 +128,6 @@ def test_drift_is_told_where_there_is_some_and_not_where_there_is_none(tmp_path:
     random = Random(0)
     words = [f"w{n}" for n in range(300)]
 
-    def chosen(share: float) -> int:
-        return int(random.random() < share)
-
     def rows(count: int, length: int, share: float) -> list[tuple[str, object]]:
         return [
             (
