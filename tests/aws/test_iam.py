@@ -16,6 +16,7 @@ from botocore import xform_name
 from front import Front
 
 from byoc import cli
+from byoc.launch import endpoints
 
 ROOT = Path(__file__).parents[2]
 IAM = ROOT / "docs" / "iam"
@@ -129,11 +130,21 @@ def test_what_the_commands_send_is_allowed(
         assert cli.run(["jobs", command, "job-1", "--where", "sagemaker", *more]) == 0
     assert cli.run(["jobs", "list", "--where", "sagemaker"]) == 0
     assert cli.run(["jobs", "logs", "job-1", "--where", "sagemaker", "--no-follow"]) == 0
-    tune = ["tune", "--where", "sagemaker", "--preset", "cola", "--name", "t", "--role", ROLE]
+    image = ["--image", account.image, "--role", ROLE]
+    tune = ["tune", "--where", "sagemaker", "--preset", "cola", "--name", "t", *image]
     data = ["--train", "s3://jobs/train", "--validation", "s3://jobs/dev"]
     assert cli.run([*tune, *data, "--output", "s3://jobs/out", "--detach"]) == 0
+    monkeypatch.setattr(endpoints, "_AWS_POLL", 0.02)
+    deploy = ["deploy", "s3://jobs/m.tar.gz", "--where", "sagemaker", "--name", "e", *image]
+    deploy += ["--instance-type", "ml.g4dn.xlarge", "--rollback"]
+    scaled = ["--max-instances", "2", "--invocations-per-instance", "9"]
+    for more in (scaled, ["--env", "BYOC_TOP_K=all"]):
+        assert cli.run([*deploy, *more]) == 0
+    assert cli.run(["cost"]) == 0
+    assert cli.run(["endpoints", "list", "--where", "sagemaker"]) == 0
+    assert cli.run(["down", "e", "--where", "sagemaker", "--yes"]) == 0
     sent = {f"{it.service}:{it.operation}" for it in front.calls if it.service != "sts"}
-    assert len(sent) >= 9
+    assert len(sent) >= 25
     assert {OTHER_NAMES.get(it, it) for it in sent} <= _policy("caller.json")
 
 
