@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment that suits: not in the midst of a transaction, whose lock would stay."""
+"""Ctrl-C and SIGTERM in time: not amid a transaction, whose lock would stay."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+"""`byoc` makes of SIGTERM what Ctrl-C is."""
 
 
 @contextmanager
@@ -29,8 +32,14 @@ def held_back() -> Iterator[Callable[[], None]]:
         if asked:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, keep)
+    # A signal that is ignored, or that ends the process by itself, stays so.
+    before = {
+        number: handler for number in _INTERRUPTS if callable(handler := signal.getsignal(number))
+    }
+    for number in before:
+        signal.signal(number, keep)
     try:
         yield let_through
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
