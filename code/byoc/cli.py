@@ -21,12 +21,14 @@ from byoc.commands.debug_rules import rules
 from byoc.commands.demo import demo
 from byoc.commands.deploy import deploy
 from byoc.commands.endpoints import down, endpoints
+from byoc.commands.jobs import jobs
 from byoc.commands.predict import predict
 from byoc.commands.serve import serve
 from byoc.commands.train import train
 from byoc.commands.transform import transform_
 from byoc.commands.tune import tune
 from byoc.commands.tune_later import attach, show, stop
+from byoc.launch.aws_faults import line
 from byoc.launch.errors import LaunchError
 
 
@@ -40,7 +42,7 @@ debug.add_command(rules)
 for command in (show, attach, stop):
     tune.add_command(command)
 for command in (
-    *(train, tune, deploy, endpoints, serve, predict, transform_, down),
+    *(train, jobs, tune, deploy, endpoints, serve, predict, transform_, down),
     *(data, demo, debug, check),
 ):
     cli.add_command(command)
@@ -72,7 +74,7 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if not _is_from_aws(error):
             raise
-        click.echo(f"byoc: AWS: {' '.join(str(error).split())}", err=True)
+        click.echo(f"byoc: {line(error)}", err=True)
         return 1
     return code if isinstance(code, int) else 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from account import Account, make_account
 from front import Front
 from pushing import Images, Registry, commit_all, free_port, running_registry
 
@@ -138,3 +139,11 @@ def clean_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["git", "init", "--quiet", "."], cwd=folder, check=True)
     commit_all(folder)
     return folder
+
+
+@pytest.fixture
+def account(front: Front) -> Account:
+    """What a job on AWS needs is there; the calls that made it are forgotten."""
+    made = make_account()
+    front.calls.clear()
+    return made

@@ -43,7 +43,9 @@ def unique_name(prefix: str) -> str:
     return f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
 
 
-def parse_hyperparameters(pairs: Sequence[str], file: Path | None) -> dict[str, str]:
+def parse_hyperparameters(
+    pairs: Sequence[str], file: Path | None, what: str = "hyperparameter"
+) -> dict[str, str]:
     """``name=value`` pairs over those of a JSON file; raises ``LaunchError``."""
     values: dict[str, str] = {}
     if file is not None:
@@ -60,7 +62,7 @@ def parse_hyperparameters(pairs: Sequence[str], file: Path | None) -> dict[str, 
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name.strip():
-            raise LaunchError(f"hyperparameter {pair!r} is not of the form name=value")
+            raise LaunchError(f"{what} {pair!r} is not of the form name=value")
         values[name.strip()] = value
     return values
 

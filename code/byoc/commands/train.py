@@ -8,105 +8,68 @@ from typing import Any
 
 import click
 
-from byoc.commands.common import (
-    TRAINING_IMAGE,
-    note,
-    parse_hyperparameters,
-    say,
-    unique_name,
-    where_option,
-)
-from byoc.launch import debugger, jobs, requests
+from byoc.commands import train_sagemaker
+from byoc.commands.common import note, parse_hyperparameters, say, unique_name
+from byoc.commands.train_options import Options, aws_options, train_options
+from byoc.launch import debugger, jobs, requests, s3_data, training_options
 from byoc.launch.aws import default_region
 from byoc.launch.clients import make_client
 from byoc.launch.errors import LaunchError
 from byoc.launch.uris import to_uri
 
+CHANNELS = {"train": "train_", "validation": "validation", "test": "test", "model": "model"}
+
 
 @click.command()
-@where_option
-@click.option("--train", "train_", metavar="PATH", help="Training data: a file, a folder, an URI.")
-@click.option("--validation", metavar="PATH", help="Validation data; without: a part of train.")
-@click.option("--test", metavar="PATH", help="Test data.")
-@click.option("--model", metavar="DIR", help="A pretrained encoder, as the channel model.")
-@click.option("-H", "pairs", metavar="NAME=VALUE", multiple=True, help="A hyperparameter.")
-@click.option(
-    "--hyperparameters",
-    "file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Hyperparameters as one JSON object; -H wins.",
-)
-@click.option("--image", default=TRAINING_IMAGE, show_default=True, help="The training image.")
-@click.option("--job-name", help="Default: byoc-train-TIME.")
-@click.option(
-    "--output",
-    metavar="DIR",
-    default="out/jobs",
-    show_default=True,
-    help="A folder or an s3:// URI.",
-)
-@click.option("--role", default=None, help="RoleArn; needed on AWS.")
-@click.option("--instance-type", default=None, help="Default: local; on AWS ml.g5.xlarge.")
-@click.option(
-    "--max-runtime", type=click.IntRange(1), default=24 * 3600, show_default=True, help="Seconds."
-)
-@click.option("--debug", is_flag=True, help="Debug and profile in the job; see byoc debug report.")
-@click.option("--debug-rules", metavar="RULES", help="all, none, names with commas, or JSON.")
-@click.option("--debug-actions", metavar="ACTIONS", help="report; stop; command: …; sns: …")
-@click.option(
-    "--managed-debugger", is_flag=True, help="SageMaker Debugger too, for those who have it."
-)
-@click.option(
-    "--print-request", is_flag=True, help="Print CreateTrainingJob's request, run nothing."
-)
-def train(
-    where: str,
-    train_: str | None,
-    validation: str | None,
-    test: str | None,
-    model: str | None,
-    pairs: tuple[str, ...],
-    file: Path | None,
-    image: str,
-    job_name: str | None,
-    output: str,
-    role: str | None,
-    instance_type: str | None,
-    max_runtime: int,
-    debug: bool,
-    debug_rules: str | None,
-    debug_actions: str | None,
-    managed_debugger: bool,
-    print_request: bool,
-) -> None:
+@train_options
+def train(**options: Any) -> None:
     """Trains a model through SageMaker's contract, and waits for it."""
-    given = {"train": train_, "validation": validation, "test": test, "model": model}
-    aws = where == "sagemaker"
-    if aws and not role:
+    where, aws = options["where"], options["where"] == "sagemaker"
+    if aws and not options["role"]:
         raise LaunchError("--where sagemaker needs --role, the ARN of the job's execution role")
-    hyperparameters = parse_hyperparameters(pairs, file)
-    if debug or debug_rules is not None or debug_actions is not None:
-        hyperparameters = debugger.hyperparameters(debug_rules, debug_actions, hyperparameters)
-    job = requests.TrainingJob(
-        name=job_name or unique_name("byoc-train"),
-        image=image,
-        channels={name: _uri(path, aws, name) for name, path in given.items() if path},
-        output=_uri(output, aws, "output"),
-        role=role or requests.LOCAL_ROLE,
-        instance_type=instance_type or ("ml.g5.xlarge" if aws else "local"),
-        hyperparameters=hyperparameters,
-        max_runtime=max_runtime,
-    )
-    request = requests.training_job(job)
-    if managed_debugger:
-        request = _managed(request, where, image, debug_rules)
-    if print_request:
+    request = _request(options, aws)
+    if options["managed_debugger"]:
+        request = _managed(request, where, options["image"], options["debug_rules"])
+    if options["print_request"]:
         say(json.dumps(request, indent=2))
         return
-    client = make_client(where, note)
-    ended = jobs.run(client, request, say)
-    say(f"model: {ended['ModelArtifacts']['S3ModelArtifacts']}")
+    if aws:
+        ended = train_sagemaker.run(
+            request, wait=options["wait"], sizes_volume=not options["volume_size"]
+        )
+    elif options["wait"]:
+        ended = jobs.run(make_client(where, note), request, say)
+    else:
+        make_client(where, note).create_training_job(**request)
+        train_sagemaker.note_how_to_follow(request["TrainingJobName"], where)
+        ended = None
+    if ended is not None:
+        say(f"model: {ended['ModelArtifacts']['S3ModelArtifacts']}")
+
+
+def _request(options: Options, aws: bool) -> requests.Request:
+    hyperparameters = parse_hyperparameters(options["pairs"], options["file"])
+    rules, actions = options["debug_rules"], options["debug_actions"]
+    if options["debug"] or rules is not None or actions is not None:
+        hyperparameters = debugger.hyperparameters(rules, actions, hyperparameters)
+    given = {name: options[key] for name, key in CHANNELS.items() if options[key]}
+    sizes = {} if aws else {name: s3_data.local_size(Path(path)) for name, path in given.items()}
+    job = requests.TrainingJob(
+        name=options["job_name"] or unique_name("byoc-train"),
+        image=options["image"],
+        channels={name: _uri(path, aws, name) for name, path in given.items()},
+        output=_uri(options["output"], aws, "output"),
+        role=options["role"] or requests.LOCAL_ROLE,
+        instance_type=options["instance_type"] or ("ml.g5.xlarge" if aws else "local"),
+        hyperparameters=hyperparameters,
+        max_runtime=options["max_runtime"],
+        volume=options["volume_size"] or s3_data.volume(sizes),
+    )
+    checkpoints = options["checkpoints"]
+    return training_options.add(
+        requests.training_job(job),
+        aws_options(options, _uri(checkpoints, aws, "checkpoints") if checkpoints else ""),
+    )
 
 
 def _managed(request: requests.Request, where: str, image: str, rules: str | None) -> Any:
@@ -124,5 +87,10 @@ def _managed(request: requests.Request, where: str, image: str, rules: str | Non
 
 def _uri(path: str, aws: bool, what: str) -> str:
     if aws and not path.startswith("s3://"):
-        raise LaunchError(f"{what} is {path}: on AWS it must be an s3:// URI")
+        how = {
+            "output": "",
+            "checkpoints": "",
+            "model": ": `byoc data model` puts a pretrained model there",
+        }.get(what, f": `byoc data upload {path} s3://BUCKET/PREFIX` sends it")
+        raise LaunchError(f"{what} is {path}: on AWS it must be an s3:// URI{how}")
     return path if "://" in path else to_uri(Path(path))

@@ -7,18 +7,30 @@ from typing import Any
 
 from byoc.launch.errors import LaunchError
 
+ATTEMPTS = 8
+"""Of one call in all; botocore waits longer before each, about a minute altogether."""
+CONNECT_SECONDS, READ_SECONDS = 10, 60
 
-def client(service: str, **options: Any) -> Any:
-    """boto3's client for ``service``, with its ``options``.
 
-    Raises ``LaunchError`` without region or credentials.
+def client(service: str, region: str = "", **options: Any) -> Any:
+    """boto3's client for ``service``, with its ``options``; ``region`` empty: as set up.
+
+    Throttling, 5xx and broken connections are tried again. Raises ``LaunchError`` without region
+    or credentials.
     """
     import boto3
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
+    patient = Config(
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+    )
+    given = options.pop("config", None)
     try:
         # boto3 itself reads AWS_DEFAULT_REGION only; AWS's other tools read AWS_REGION as well.
-        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
         if session.region_name is None:
             raise LaunchError(
                 "no AWS region is set: set AWS_REGION, or `region` in the profile you use"
@@ -27,7 +39,8 @@ def client(service: str, **options: Any) -> Any:
             raise LaunchError(
                 "no AWS credentials were found: set AWS_PROFILE, or run `aws configure`"
             )
-        return session.client(service, **options)
+        config = patient.merge(given) if given else patient
+        return session.client(service, config=config, **options)
     except BotoCoreError as error:
         raise LaunchError(f"AWS cannot be used: {error}") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from byoc.launch.aws_faults import reason
 from byoc.launch.clients import Client
 from byoc.launch.errors import LaunchError
 from byoc.launch.supervised import ENDED, JOBS
@@ -57,12 +58,17 @@ def run(client: Client, request: dict[str, Any], say: Callable[[str], None]) -> 
             say(f"stopping training job {name}")
             wait(client, name, say)
         raise
-    status = ended["TrainingJobStatus"]
+    return checked(ended)
+
+
+def checked(ended: dict[str, Any]) -> dict[str, Any]:
+    """The description of a job that has completed; raises ``LaunchError`` with the FailureReason
+    of any other."""
+    name, status = ended["TrainingJobName"], ended["TrainingJobStatus"]
     if status == "Completed":
         return ended
-    reason = ended.get("FailureReason") or ended.get("SecondaryStatus") or "no reason given"
-    first = next((line for line in reason.splitlines() if line.strip()), reason)
-    raise LaunchError(f"training job {name}: {status}: {first.strip()}")
+    told = ended.get("FailureReason") or ended.get("SecondaryStatus") or "no reason given"
+    raise LaunchError(f"training job {name}: {status}: {reason(told)}")
 
 
 def wait(client: Client, name: str, say: Callable[[str], None]) -> dict[str, Any]:

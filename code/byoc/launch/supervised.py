@@ -53,7 +53,12 @@ class SupervisedClient(HostedEndpoints):
         to_path(request["OutputDataConfig"]["S3OutputPath"], "S3OutputPath")
         self.need("train", request["AlgorithmSpecification"]["TrainingImage"])
         record = Record.create(JOBS, request["TrainingJobName"], request)
-        record.update(TrainingJobStatus="InProgress", SecondaryStatus="Starting")
+        record.update(
+            TrainingJobStatus="InProgress",
+            SecondaryStatus="Starting",
+            CreationTime=time.time(),
+            Where=self.where,
+        )
         self._started.append(record.start(self.job_command(record.folder), child_environment()))
         return {"TrainingJobArn": arn("training-job", request["TrainingJobName"])}
 
@@ -70,6 +75,22 @@ class SupervisedClient(HostedEndpoints):
             record.write("state.json", state)
         self.reap()
         return {**record.read("request.json"), **state}
+
+    def list_training_jobs(self, **request: Any) -> dict[str, Any]:
+        """The newest jobs of this place first."""
+        found = []
+        for folder in (state_dir() / JOBS).glob(f"*{request.get('NameContains', '')}*"):
+            if Record(folder).read("state.json").get("Where", self.where) == self.where:
+                found.append(self.describe_training_job(TrainingJobName=folder.name))
+        found.sort(key=lambda it: it.get("CreationTime", 0.0), reverse=True)
+        names = [f"TrainingJob{it}" for it in ("Name", "Status")]
+        names += ["CreationTime", "TrainingStartTime", "TrainingEndTime"]
+        return {
+            "TrainingJobSummaries": [
+                {"CreationTime": 0.0, **{name: it[name] for name in names if name in it}}
+                for it in found[: request.get("MaxResults", len(found))]
+            ]
+        }
 
     def stop_training_job(self, **request: str) -> dict[str, Any]:
         """Asks the job to stop (SIGTERM, SIGKILL after 120 s); does not wait for it."""

@@ -34,11 +34,26 @@ _WHY = {
     "EnableManagedSpotTraining": "nothing interrupts the job",
 }
 
+_WHY_INSIDE = {
+    ("ResourceConfig", "KeepAlivePeriodInSeconds"): "there is no instance to keep warm",
+    ("ResourceConfig", "VolumeKmsKeyId"): "the disk is this machine's own",
+    ("OutputDataConfig", "KmsKeyId"): "the output is not encrypted",
+    ("StoppingCondition", "MaxWaitTimeInSeconds"): "the job starts at once",
+}
+"""Of fields that are honoured, the parts that are not."""
+
 
 def ignored(request: dict[str, Any], where: str, also: frozenset[str] = frozenset()) -> list[str]:
     """One line for each field that has no effect here; ``also`` are honoured besides the usual."""
     names = [name for name in request if name not in HONOURED | also]
-    return [f"{where}: {name} has no effect here: {_WHY.get(name, 'ignored')}" for name in names]
+    inside = [
+        f"{where}: {field}.{part} has no effect here: {why}"
+        for (field, part), why in _WHY_INSIDE.items()
+        if part in request.get(field, {})
+    ]
+    return inside + [
+        f"{where}: {name} has no effect here: {_WHY.get(name, 'ignored')}" for name in names
+    ]
 
 
 def check(request: dict[str, Any], where: str) -> None:
