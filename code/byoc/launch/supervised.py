@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
