@@ -12,7 +12,7 @@ PYTEST      := $(VENV)/bin/pytest
         test-unit test-contract-training test-conformance check-others test-kill test-tuning \
         test-cuda-images bench bench-images bench-train bench-serve bench-gpu bench-debug \
         bench-debug-report \
-        fuzz-serving soak-serving test-contract-serving test-debugger
+        fuzz-serving soak-serving test-contract-serving test-debugger test-local-mode
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -63,6 +63,11 @@ test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a wri
 
 test-tuning: setup ## tuning here and on moto; SIGKILL at many moments
 	BYOC_LONG=1 $(PYTEST) tests/unit/test_tuning_*.py tests/local_mode/test_tune.py tests/aws/test_tune_sagemaker.py
+
+test-local-mode: setup engine ## jobs, endpoints, transforms and tunings in SageMaker local mode and in processes
+	docker/programs.sh java nginx || true
+	docker/images.sh all
+	$(PYTEST) tests/local_mode
 
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda

@@ -15,6 +15,7 @@ import click
 from byoc import __version__
 from byoc.archive import ArchiveError
 from byoc.commands.check import check
+from byoc.commands.cost import cost
 from byoc.commands.data import data
 from byoc.commands.debug import debug
 from byoc.commands.debug_rules import rules
@@ -43,7 +44,7 @@ for command in (show, attach, stop):
     tune.add_command(command)
 for command in (
     *(train, jobs, tune, deploy, endpoints, serve, predict, transform_, down),
-    *(data, demo, debug, check),
+    *(cost, data, demo, debug, check),
 ):
     cli.add_command(command)
 

@@ -336,3 +336,21 @@ def test_a_busy_container_is_asked_again_and_answers_keep_their_order(
     assert not busy
     rows = done.stdout.splitlines()[1:]
     assert rows == [f"text {number},{number},0.5" for number in range(70)]
+
+
+def test_what_runs_is_shown_with_its_price(byoc: Aws, tmp_path: Path) -> None:
+    assert byoc("cost").stdout == "nothing is running\n"
+    assert byoc.deploy(*GPU, "--instance-count", "2").returncode == 0
+    prices = tmp_path / "prices.toml"
+    prices.write_text('"ml.g4dn.xlarge" = 0.75\n')
+    done = byoc("cost", "--prices", str(prices))
+    assert done.returncode == 0, done.stderr
+    assert "2 x ml.g4dn.xlarge" in done.stdout
+    assert "1.50 an hour" in done.stdout
+    prices.write_text('"ml.c5.large" = 0.1\n')
+    unknown = byoc("cost", "--prices", str(prices))
+    assert unknown.returncode == 0
+    assert '"ml.g4dn.xlarge" = PRICE' in unknown.stderr
+    missing = byoc("cost", "--prices", "nowhere.toml")
+    assert missing.returncode == 1
+    assert "nowhere.toml" in missing.stderr

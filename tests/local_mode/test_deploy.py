@@ -14,6 +14,7 @@ import pytest
 
 from byoc.launch import programs
 from byoc.launch.endpoints import predict
+from byoc.launch.local import engine_fault
 from byoc.launch.runtime import LocalRuntime
 from tiny_model import write_tiny_model
 
@@ -110,7 +111,7 @@ def test_an_update_loses_no_request(
             except Exception as error:
                 faults.append(error)
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
     done = deploy(place, "new")
@@ -164,3 +165,21 @@ def test_down_leaves_nothing(place: Path, deployed: subprocess.CompletedProcess[
     again = byoc(place, "down", "cola", "--yes")
     assert again.returncode == 1
     assert "there is nothing named cola" in again.stderr
+
+
+def test_the_same_in_containers(place: Path) -> None:
+    """The real image in SageMaker local mode: deploy, ask, update, down."""
+    fault = engine_fault()
+    if fault:
+        pytest.skip(f"no Docker engine: {fault}")
+    local = ("--where", "local")
+    try:
+        for model in ("old", "new"):
+            done = byoc(place, "deploy", f"{model}.tar.gz", "--name", "boxed", *local)
+            assert done.returncode == 0, done.stderr
+            words = ("predict", *local, "--endpoint", "boxed", "--format", "json", "a dog")
+            assert labels(byoc(place, *words))[0].startswith(model)
+    finally:
+        down = byoc(place, "down", "boxed", "--yes", *local)
+    assert down.returncode == 0, down.stderr
+    assert not list((place / "out/state/endpoints").glob("*boxed*"))

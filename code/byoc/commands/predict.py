@@ -50,6 +50,8 @@ def predict(
     texts: tuple[str, ...],
 ) -> None:
     """Classifies TEXTS and prints a table; a lone - reads one text a line from stdin."""
+    if bool(texts) == (file is not None):
+        raise click.UsageError("give either TEXTS or --file")
     if (url is None) == (endpoint is None):
         raise LaunchError("give one of --url and --endpoint")
     send = _to_url(url) if url else _to_endpoint(where, str(endpoint), target_model)
@@ -57,8 +59,6 @@ def predict(
 
 
 def _wanted(texts: tuple[str, ...], file: Path | None) -> list[str]:
-    if bool(texts) == (file is not None):
-        raise LaunchError("give either TEXTS or --file")
     if file is not None:
         return asking.read_texts(file)
     if texts != ("-",):
