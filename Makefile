@@ -9,10 +9,10 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 
 .PHONY: help demo test setup engine images lint lock \
-        test-unit test-contract-training test-conformance check-others test-kill test-tuning \
+        test-unit test-contract-training test-conformance check-others test-kill test-tuning test-aws \
         test-cuda-images bench bench-images bench-train bench-serve bench-gpu bench-debug \
-        bench-debug-report \
-        fuzz-serving soak-serving test-contract-serving test-debugger test-local-mode
+        bench-debug-report bench-tuning bench-data \
+        fuzz-serving soak-serving test-contract-serving test-debugger test-local-mode test-aws
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -61,13 +61,18 @@ check-others: setup engine ## `byoc check` on four images of others' design: doc
 test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a write, before and after
 	BYOC_LONG=1 $(PYTEST) -s tests/contract/test_kill.py
 
-test-tuning: setup ## tuning here and on moto; SIGKILL at many moments
-	BYOC_LONG=1 $(PYTEST) tests/unit/test_tuning_*.py tests/local_mode/test_tune.py tests/aws/test_tune_sagemaker.py
+test-tuning: setup ## tuning here and on moto: both presets, SIGKILL at many moments, ten minutes
+	docker/programs.sh chromium || true
+	BYOC_LONG=1 $(PYTEST) tests/unit/test_tuning_*.py tests/local_mode/test_tun*.py tests/aws/test_tune_sagemaker.py
 
 test-local-mode: setup engine ## jobs, endpoints, transforms and tunings in SageMaker local mode and in processes
 	docker/programs.sh java nginx || true
 	docker/images.sh all
 	$(PYTEST) tests/local_mode
+
+test-aws: setup ## everything that goes to AWS, against moto's server, the long forms too
+	docker/programs.sh docker-registry || true
+	BYOC_LONG=1 $(PYTEST) tests/aws
 
 test-cuda-images: setup ## build the CUDA images and look into them (several GB)
 	$(MAKE) images ACCELERATOR=cuda
@@ -79,7 +84,7 @@ fuzz-serving: setup ## 20,000 requests of all kinds to `serve`, about 15 minutes
 soak-serving: setup ## half an hour of `serve` at 70% of its peak
 	BYOC_SOAK_SECONDS=1800 $(PYTEST) -s tests/contract/test_soak.py
 
-bench: bench-images bench-train bench-serve bench-debug bench-debug-report ## every benchmark
+bench: bench-images bench-train bench-serve bench-debug bench-debug-report bench-tuning bench-data ## every benchmark
 
 bench-images: setup images ## image sizes by package, and cold starts
 	$(VENV)/bin/python -m byoc.bench.images
@@ -107,6 +112,13 @@ bench-debug: setup ## what debugging costs: steps, sampler, disk (DATA=… MODEL
 
 bench-debug-report: setup ## the report of a job with 1,000,000 samples and 10,000 saved steps: seconds, memory
 	$(VENV)/bin/python -m byoc.bench.debug_report $(ARGS)
+
+bench-tuning: setup ## is tuning worth it, what pruning saves, the tuner's cost (DATA=CoLA MODEL=MiniLM OUT=… ARGS="--only … --short")
+	$(VENV)/bin/python -m byoc.bench.tuning $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") \
+		$(if $(OUT),--out "$(OUT)") $(ARGS)
+
+bench-data: setup ## `byoc data explore` over 1,000,000 rows: seconds, memory (MODEL=whose word pieces ARGS=--rows …)
+	$(VENV)/bin/python -m byoc.bench.data $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 lint: setup ## ruff, mypy, shellcheck
 	$(VENV)/bin/ruff check .

@@ -9,9 +9,6 @@ from typing import Any
 import botocore.session
 from botocore.validate import ParamValidator
 
-LETTERS = "A-Za-z\u00aa-\uffff"
-"""In a class of characters: as good as Unicode's letters, for names."""
-
 
 @cache
 def operation(name: str, service: str = "sagemaker") -> Any:
@@ -43,14 +40,12 @@ def _patterns(shape: Any, value: Any, path: str = "") -> list[str]:
         parts += [(shape.key, key, path) for key in value]
     else:
         pattern = shape.metadata.get("pattern")
-        good = pattern is None or re.fullmatch(_in_python(pattern), str(value))
+        good = pattern is None or re.fullmatch(_python(pattern), str(value))
         enum = shape.metadata.get("enum")
         return [] if good and (not enum or value in enum) else [f"{path}={value}"]
     return [fault for part in parts for fault in _patterns(*part)]
 
 
-def _in_python(pattern: str) -> str:
-    """The API's patterns are Java's, whose classes of characters Python's module does not know."""
-    for name, characters in ((r"\p{L}", LETTERS), (r"\p{Z}", r"\s"), (r"\p{N}", r"\d")):
-        pattern = pattern.replace(name, characters)
-    return pattern
+def _python(pattern: str) -> str:
+    r"""The pattern without Java's classes: \p{L} and \p{N} are letters and digits, \p{Z} spaces."""
+    return re.sub(r"\\p\{[LN]\}", r"\\w", pattern).replace(r"\p{Z}", r"\s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -29,6 +30,35 @@ FLAGS = (
 )
 PROGRAMS = Path(__file__).parents[1] / "docker/programs.sh"
 ANSWER_SECONDS = 60.0
+
+_CONTRAST = """
+(() => {
+  const luminance = (text) => {
+    const [r, g, b] = text.match(/[0-9.]+/g).slice(0, 3).map((value) => {
+      const share = value / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (!/, 0\\)$/.test(colour) && colour !== "transparent") return colour;
+    }
+    return getComputedStyle(document.body).backgroundColor;
+  };
+  let lowest = [21, ""];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || element.closest("svg, script, style")) continue;
+    const pair = [luminance(getComputedStyle(element).color), luminance(behind(element))];
+    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    if (ratio < lowest[0]) lowest = [ratio, element.outerHTML.slice(0, 120)];
+  }
+  return lowest;
+})()
+"""
+"""[the lowest contrast of a text with what is behind it, where]"""
 
 
 def chromium() -> str:
@@ -125,6 +155,19 @@ class Browser:
         entries = [e["params"]["entry"] for e in self.events if e.get("method") == "Log.entryAdded"]
         thrown = [e for e in self.events if e.get("method") == "Runtime.exceptionThrown"]
         return [entry["text"] for entry in entries] + [str(event["params"]) for event in thrown]
+
+    def reads_well(self, page: Path, width: int, dark: bool) -> None:
+        """Asserts that the opened page fits the width, fetches nothing, has no complaint, can be
+        read by its contrast, and is as light or dark as was asked."""
+        assert self.value("innerWidth") == width
+        assert self.value("document.documentElement.scrollWidth") <= width
+        sent = [url for url in self.requests() if not url.startswith("data:")]
+        assert sent == [page.as_uri()]
+        assert self.complaints() == []
+        ratio, where = self.value(_CONTRAST)
+        assert ratio >= 4.5, where
+        shades = self.value("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", shades)[:3])) < 200) == dark
 
     def screenshot(self, path: Path) -> bytes:
         """PNG of the whole page."""

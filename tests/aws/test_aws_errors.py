@@ -8,7 +8,7 @@ from account import ACCOUNT, HOST, REGION, ROLE, Account, put_image
 from front import Fault, Front, dropped, expired, failing, refused, throttled
 
 from byoc import cli
-from byoc.launch import aws, images
+from byoc.launch import aws, aws_faults, images
 from byoc.launch.errors import LaunchError
 
 CAPTURE = pytest.CaptureFixture[str]
@@ -22,8 +22,8 @@ TRUST = (
     "'sagemaker.amazonaws.com' to assume the role."
 )
 DENIED = (
-    f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: sagemaker:CreateTrainingJob "
-    f"on resource: arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/job-1"
+    f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: "
+    f"sagemaker:CreateTrainingJob on resource: arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/j"
 )
 PASS = (
     f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: iam:PassRole on resource: "
@@ -116,3 +116,21 @@ def test_another_accounts_registry_is_asked_for_by_its_id(front: Front, account:
     with pytest.raises(LaunchError, match="in account 210987654321"):
         images.pinned(account.image.replace(ACCOUNT, "210987654321"))
     assert front.requests("DescribeImages")[-1]["registryId"] == "210987654321"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("CapacityError: Unable to provision requested ML compute capacity.", "try again later"),
+        (
+            "ClientError: Data download failed:PermanentRedirect (301): The bucket is in this "
+            "region: us-west-2. Please use this region to retry the request",
+            "AWS_REGION=us-west-2",
+        ),
+        ("AlgorithmError: train: no column sentence", "no column sentence"),
+    ],
+)
+def test_a_failure_reason_that_is_known_says_what_to_do(reason: str, said: str) -> None:
+    told = aws_faults.reason(reason)
+    assert told.startswith(reason)
+    assert said in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from byoc.launch import asking, endpoints
 
 ROLE = "arn:aws:iam::123456789012:role/byoc"
 MODEL = "s3://bucket/jobs/one/output/model.tar.gz"
-IMAGE = f"{HOST}/byoc-serving:3e3b0db-cpu"
+IMAGE = f"{HOST}/byoc-serving:1"
 
 
 class Done(NamedTuple):
@@ -45,7 +46,7 @@ class Aws:
 def byoc(front: Front, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aws:
     monkeypatch.setattr(endpoints, "_AWS_POLL", 0.02)
     boto3.client("ecr").create_repository(repositoryName="byoc-serving")
-    put_image("byoc-serving", "3e3b0db-cpu")
+    put_image("byoc-serving", "1")
     return Aws(capsys)
 
 
@@ -166,6 +167,8 @@ def test_another_version_is_an_update_and_the_old_one_goes(byoc: Aws, front: Fro
     old = sagemaker.describe_endpoint(EndpointName="cola")["EndpointConfigName"]
     done = byoc.deploy(*GPU, "--env", "BYOC_TOP_K=all", "--rollback")
     assert done.returncode == 0, done.stderr
+    for request in front.requests("CreateModel"):
+        assert re.search(r"@sha256:[0-9a-f]{64}$", request["PrimaryContainer"]["Image"])
     new = sagemaker.describe_endpoint(EndpointName="cola")["EndpointConfigName"]
     assert new != old
     assert [it["ModelName"] for it in sagemaker.list_models()["Models"]] == [new]
@@ -270,7 +273,7 @@ def test_the_image_is_sent_by_its_digest_and_a_moved_tag_is_an_update(
     assert "there is no image" in missing.stderr
     boto3.client("ecr").put_image(
         repositoryName="byoc-serving",
-        imageTag="3e3b0db-cpu",
+        imageTag="1",
         imageManifest=json.dumps({"schemaVersion": 2, "config": {}, "layers": [{"size": 1}]}),
         imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import boto3
 import pytest
 from account import Account
-from front import Front, failing, lost, throttled
+from front import Fault, Front, dropped, failing, lost, throttled
 
 from byoc import cli
-from byoc.launch import aws_job
+from byoc.launch import aws, aws_job
 
 CAPTURE = pytest.CaptureFixture[str]
 STEPS: list[dict[str, Any]] = [
@@ -184,3 +185,36 @@ def test_what_would_fail_on_aws_is_said_first(
     line = capsys.readouterr().err.splitlines()[-1]
     assert said in line
     assert line.startswith("byoc: ")
+
+
+FAULTS: dict[str, Fault] = {
+    "throttled": throttled(),
+    "failing": failing(503),
+    "dropped": dropped(),
+    "lost": lost(),
+}
+ASKED = ("DescribeImages", "HeadBucket", "ListObjectsV2", "CreateTrainingJob")
+FOLLOWED = ("DescribeTrainingJob", "DescribeLogStreams", "GetLogEvents")
+ALL = [(operation, fault) for operation in (*ASKED, *FOLLOWED) for fault in FAULTS]
+SOME = [("HeadBucket", "failing"), ("CreateTrainingJob", "lost"), ("GetLogEvents", "dropped")]
+
+
+@pytest.mark.parametrize(("operation", "fault"), ALL if os.environ.get("BYOC_LONG") else SOME)
+def test_a_fault_at_any_call_is_survived_or_said_and_the_same_command_goes_on(
+    operation: str, fault: str, front: Front, account: Account, capsys: CAPTURE, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(aws, "ATTEMPTS", 2)
+    front.steps("TrainingJob", *STEPS, DONE)
+    for name in ("job-1", "job-2"):
+        _log(name, "train: a line")
+    front.fail(operation, FAULTS[fault])
+    assert cli.run(account.train()) == 0
+    assert "train: a line" in capsys.readouterr().out
+    front.fail(operation, FAULTS[fault], times=2)
+    assert cli.run(account.train(name="job-2")) == 1
+    err = capsys.readouterr().err.splitlines()
+    assert err[-1].startswith("byoc: AWS: ")
+    assert len([it for it in err if "AWS: " in it]) == 1
+    assert any("is not stopped by this" in it for it in err) == (operation in FOLLOWED)
+    assert cli.run(account.train(name="job-2")) == 0
+    assert front.operations().count("StopTrainingJob") == 0

@@ -7,15 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from containers import SERVING, TRAINING, containers_of, skip_without
 
 from byoc.corpus import write_corpus
 from byoc.launch import endpoints, jobs, requests
 from byoc.launch.clients import make_client, make_runtime
 from byoc.launch.errors import LaunchError
-from byoc.launch.local import engine_fault, need_image
 from byoc.launch.uris import to_path, to_uri
 
-TRAINING, SERVING = "byoc-training:cpu", "byoc-serving:cpu"
 TINY = {
     "model-name-or-path": "scratch",
     "label-names": "unacceptable,acceptable",
@@ -27,14 +26,7 @@ TINY = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _engine_and_images() -> None:
-    cause = engine_fault()
-    if cause:
-        pytest.skip(f"no Docker engine: {cause}")
-    for image in (TRAINING, SERVING):
-        try:
-            need_image(image)
-        except LaunchError as error:
-            pytest.skip(str(error))
+    skip_without(TRAINING, SERVING)
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +53,6 @@ def job(place: Path, name: str, **hyperparameters: str) -> requests.TrainingJob:
         output=to_uri(place / "out"),
         hyperparameters={**TINY, **hyperparameters},
     )
-
-
-def containers_of(place: Path) -> str:
-    """Containers whose compose file lies under this test's folder, running or not."""
-    label = '{{.Label "com.docker.compose.project.config_files"}}'
-    listed = subprocess.run(
-        ["docker", "ps", "-a", "--format", label], capture_output=True, text=True, check=True
-    )
-    return "\n".join(line for line in listed.stdout.splitlines() if line.startswith(str(place)))
 
 
 def test_train_deploy_predict_and_nothing_left(place: Path) -> None:

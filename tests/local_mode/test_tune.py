@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
 import re
 import signal
-import tarfile
 import time
 from pathlib import Path
 
 import pytest
-from tunings import Tunings
+from tunings import LONG, Tunings, statuses
 
-from byoc import cli
 from byoc.cores import available_cores
-from byoc.corpus import write_corpus
 from byoc.launch.state import Record
 from byoc.launch.supervised import JOBS
-from byoc.tuning import here, owners, study_results
-from byoc.tuning.results import TuningResult
-
-LONG = bool(os.environ.get("BYOC_LONG"))
+from byoc.tuning import owners
 
 
 @pytest.fixture
@@ -31,10 +24,6 @@ def tunings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Tunings:
     return Tunings(tmp_path, monkeypatch, capsys)
-
-
-def statuses(result: TuningResult) -> list[str]:
-    return [trial.status for trial in result.trials]
 
 
 def test_a_tuning_ends_with_its_best_trial(tunings: Tunings) -> None:
@@ -53,57 +42,14 @@ def test_a_tuning_ends_with_its_best_trial(tunings: Tunings) -> None:
         rows = list(csv.DictReader(stream))
     assert [float(row["val_mcc"]) for row in rows] == values
     assert not list((folder / "checkpoints").iterdir())
+    page = (folder / "tuning.html").read_text()
+    assert "page:  out/tune/t/tuning.html" in output
+    assert f"What the best trial has, trial {best.number}" in page
+    # Beside the objective's curve the other metrics' are drawn: it prints val_loss=1.
+    assert [dict(trial.metrics) for trial in result.trials] == [{"val_loss": {1: 1, 2: 1}}] * 5
     # Each of two parallel trials has half of the cores.
     threads = {event[3] for event in tunings.events() if event[1] == "began"}
     assert threads == {str(max(1, available_cores() // 2))}
-
-
-@pytest.mark.usefixtures("tunings")
-def test_real_trials_are_judged_by_the_model_that_they_keep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Both presets' objectives, the embedded corpus and the tiny model; 2 trials at a time."""
-    write_corpus(tmp_path / "corpus", size=200)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    tiny = ["-Hmodel-name-or-path=scratch", "-Hepochs=3", "-Hseed=1", "-Hmax-length=16"]
-    data = ["--train", "corpus/train", "--validation", "corpus/validation"]
-    command = ["tune", "--name", "t", "--preset", "cola-mcc", "--max-jobs", "2", *data, *tiny]
-    assert cli.run([*command, "--range", "lr=1e-3:1e-2:Logarithmic"]) == 0
-    result = study_results.read(here.find(Path("out/tune/t"), "t", None))
-    assert statuses(result) == ["Completed"] * 2
-    for trial in result.trials:
-        with tarfile.open(trial.artifact.removeprefix("file://")) as tar:
-            kept = json.load(tar.extractfile("metrics.json"))  # type: ignore[arg-type]
-        assert trial.value == pytest.approx(kept["val_mcc"], abs=1e-5)
-        assert sorted(trial.curve) == [1, 2, 3]
-        assert trial.value == pytest.approx(max(trial.curve.values()))
-    capsys.readouterr()
-    best = ["--hyperparameters", "out/tune/t/best.json"]
-    assert cli.run(["train", "--train", "corpus/train", *best, "--print-request"]) == 0
-    request = json.loads(capsys.readouterr().out)
-    assert request["HyperParameters"] == {**result.fixed, **(result.best or trial).values}
-
-
-@pytest.mark.usefixtures("tunings")
-def test_a_setting_that_cannot_matter_is_told_of_before_the_first_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The first use's preset; the data are tokenized in that look, and not again by the trial."""
-    write_corpus(tmp_path / "corpus", size=200)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    tiny = ["-Hmodel-name-or-path=scratch", "-Hepochs=1", "--range", "max-length=256,128"]
-    command = ["tune", "--name", "t", "--preset", "cola", "--max-jobs", "1", "--max-parallel", "1"]
-    assert cli.run([*command, "--train", "corpus/train", *tiny]) == 0
-    out, err = capsys.readouterr()
-    said = re.search(
-        r"max-length 256 and 128 give the same model: the longest input has (\d+)", err
-    )
-    assert said is not None
-    assert 5 < int(said[1]) < 40
-    assert "1 of 1 trials" in out
-    (trial,) = study_results.read(here.find(Path("out/tune/t"), "t", None)).trials
-    made = [it for it in Path("out/tune/t/tokens").iterdir() if it.is_dir()]
-    assert len(made) == (1 if trial.values["max-length"] == "256" else 2)
 
 
 def test_a_budget_ends_the_tuning(tunings: Tunings) -> None:
@@ -350,3 +296,24 @@ def test_a_job_that_cannot_start_ends_the_tuning_with_the_cause(tunings: Tunings
     code, _, errors = tunings.run(command)
     assert code == 1
     assert "channel train: there is no file or folder" in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "postgresql+psycopg://u:secret@db/t",
+            "postgresql+psycopg://db/t: there is no module psycopg",
+        ),
+        ("nothing", "cannot keep the tuning in nothing: "),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_line_without_the_password(
+    tunings: Tunings, url: str, said: str
+) -> None:
+    for command in (tunings.command("--storage", url), ["tune", "show", "t", "--storage", url]):
+        code, _, errors = tunings.run(command)
+        assert code == 1
+        (line,) = errors.splitlines()
+        assert said in line
+        assert "secret" not in line

@@ -17,8 +17,13 @@ from byoc import cli
 from byoc.tuning import here, study_results
 from byoc.tuning.results import TuningResult
 
+LONG = bool(os.environ.get("BYOC_LONG"))
 BYOC = str(Path(sys.executable).with_name("byoc"))
 STANDIN = Path(__file__).parents[1] / "standin_train.py"
+
+
+def statuses(result: TuningResult) -> list[str]:
+    return [trial.status for trial in result.trials]
 
 
 class Tunings:
@@ -71,7 +76,7 @@ class Tunings:
         return Counter(event[0] for event in self.events() if event[1] == "began")
 
     def wait(self, is_there: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not (self.journal.exists() and is_there()):
             assert time.monotonic() < deadline, self.journal.exists() and self.events()
             time.sleep(0.02)

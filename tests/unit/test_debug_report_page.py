@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -14,56 +13,14 @@ import pytest
 
 from byoc.debugger.report.build import build
 from byoc.debugger.report.html.compare import render_pair
-from byoc.debugger.report.html.element import Html, tag
 from byoc.debugger.report.html.heat import LEVELS, png
 from byoc.debugger.report.html.page import SECTIONS, render
-from byoc.debugger.report.html.scale import Scale, clock_words, fitted_log
-from byoc.debugger.report.html.text import duration, number, percent, size
 from byoc.debugger.run import Run
+from byoc.html.element import Html, tag
+from byoc.html.scale import Scale, clock_words, fitted_log
+from byoc.html.text import duration, number, percent, size
 from debug_runs import NASTY, job, results
-
-_VOID = {"meta", "br"}
-
-
-class Outline(HTMLParser):
-    """Checks that elements nest; collects headings, scripts, texts and addresses."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.headings: list[str] = []
-        self.text: list[str] = []
-        self.addresses: list[str] = []
-        self.ids: list[str] = []
-        self.scripts = 0
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.scripts += name == "script"
-        for key, value in attributes:
-            if key in ("href", "src", "xlink:href", "action"):
-                self.addresses.append(str(value))
-            if key == "id":
-                self.ids.append(str(value))
-            assert not key.startswith("on")
-        if name not in _VOID:
-            self.open.append(name)
-
-    def handle_startendtag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
-        for key, value in attributes:
-            if key in ("href", "src"):
-                self.addresses.append(str(value))
-
-    def handle_endtag(self, name: str) -> None:
-        assert self.open.pop() == name
-
-    def handle_data(self, text: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text.append(text)
-            if "h2" in self.open:
-                self.headings.append(text)
+from outline import Outline
 
 
 @pytest.fixture(scope="module")

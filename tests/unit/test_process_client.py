@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from byoc import cli
 from byoc.launch import endpoints, requests
 from byoc.launch.errors import LaunchError
 from byoc.launch.jobs import Follower, run
@@ -317,3 +318,42 @@ def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LaunchError, match=r"java \(Debian package openjdk-17-jre-headless\)"):
         programs.ensure_programs(print)
+
+
+def test_jobs_are_listed_shown_read_and_stopped_by_the_command(
+    client: ProcessClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["jobs", "list"]) == 0
+    assert "there are no training jobs (--where process)" in capsys.readouterr().err
+    script = "trap 'exit 143' TERM; echo a line; while :; do sleep 0.05; done"
+    client.create_training_job(**job(tmp_path, script))
+    log = client.log_file(JOBS, "job")
+    wait_until(lambda: "a line" in log.read_text())
+    assert cli.run(["jobs", "list"]) == 0
+    assert "InProgress" in capsys.readouterr().out
+    assert cli.run(["jobs", "logs", "job", "--no-follow"]) == 0
+    assert capsys.readouterr().out == "a line\n"
+    assert cli.run(["jobs", "stop", "job"]) == 0
+    assert capsys.readouterr().out == "job: Stopped\n"
+    assert cli.run(["jobs", "stop", "job"]) == 0
+    assert "has ended already" in capsys.readouterr().err
+    assert cli.run(["jobs", "show", "job"]) == 0
+    assert "status:   Stopped" in capsys.readouterr().out
+    assert cli.run(["jobs", "logs", "job"]) == 1
+    assert "training job job: Stopped" in capsys.readouterr().err
+    assert cli.run(["jobs", "show", "none"]) == 1
+    assert "there is none named none" in capsys.readouterr().err
+
+
+def test_parts_of_a_field_that_do_nothing_here_are_said(
+    client: ProcessClient, tmp_path: Path, notes: list[str]
+) -> None:
+    request = job(tmp_path, "true")
+    request["OutputDataConfig"]["KmsKeyId"] = "key"
+    request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = 600
+    client.create_training_job(**request)
+    ended(client)
+    assert [it.split(" has no effect")[0].rpartition(" ")[2] for it in notes] == [
+        "ResourceConfig.KeepAlivePeriodInSeconds",
+        "OutputDataConfig.KmsKeyId",
+    ]

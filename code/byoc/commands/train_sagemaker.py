@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from rich import filesize
+
 from byoc.commands.common import note, say
 from byoc.launch import aws_job, images, jobs, s3_data, training_options
 from byoc.launch.aws import client
@@ -50,7 +52,8 @@ def prepared(request: Request, region: str, sizes_volume: bool) -> Request:
     resources = made["ResourceConfig"]
     if sizes_volume:
         resources["VolumeSizeInGB"] = s3_data.volume(sizes)
-        note(f"data: {sum(sizes.values()) / 1e6:.1f} MB; volume: {resources['VolumeSizeInGB']} GB")
+        data = filesize.decimal(sum(sizes.values()))
+        note(f"data: {data}; volume: {resources['VolumeSizeInGB']} GB")
     key = made["OutputDataConfig"].get("KmsKeyId")
     if key and training_options.has_local_storage(resources["InstanceType"]):
         note(

@@ -15,6 +15,7 @@ from rich.console import Console
 from byoc.commands import tune_final, tune_sagemaker
 from byoc.commands.common import note, parse_hyperparameters, say, unique_name
 from byoc.commands.tune_options import (
+    OUTPUT,
     Options,
     aws_options,
     budget,
@@ -28,6 +29,7 @@ from byoc.launch import data as launch_data
 from byoc.launch import requests
 from byoc.launch.errors import LaunchError
 from byoc.launch.uris import to_uri
+from byoc.tuning import files
 from byoc.tuning.budget import estimate
 from byoc.tuning.definition import Definition, check_name
 from byoc.tuning.results import TuningResult
@@ -54,7 +56,11 @@ def tune(context: click.Context, /, **options: Any) -> int | None:
     job, request, limit = tune_sagemaker.prepare(definition, options)
     with shown() as show:
         result = tune_sagemaker.run(definition, options, request, limit, show)
-    return _end(result, job, options, None) if result else 0
+    if result is None:
+        return 0
+    folder = Path(OUTPUT) / result.name  # --output is a place on S3
+    files.write(result, folder)
+    return _end(result, job, options, folder)
 
 
 def _run_here(definition: Definition, options: Options) -> int:
@@ -94,9 +100,7 @@ def _run_here(definition: Definition, options: Options) -> int:
     return _end(result, study.plan.job, options, folder)
 
 
-def _end(
-    result: TuningResult, job: requests.TrainingJob, options: Options, folder: Path | None
-) -> int:
+def _end(result: TuningResult, job: requests.TrainingJob, options: Options, folder: Path) -> int:
     code = report(result, folder)
     if options["then_train"] and code == 0:
         tune_final.train(result, job, debug=options["debug"])
@@ -141,9 +145,10 @@ def shown() -> Iterator[Callable[[TuningResult], None]]:
         yield live
 
 
-def report(result: TuningResult, folder: Path | None) -> int:
-    """Says how the tuning ended and what is best; the command's exit code."""
+def report(result: TuningResult, folder: Path) -> int:
+    """Says how the tuning stands, what is best and where that lies; the command's exit code."""
     say(headline(result))
+    say(f"page:  {folder / files.PAGE}")
     if result.cause:
         note(f"it was stopped: {result.cause}")
     best = result.best
@@ -154,6 +159,5 @@ def report(result: TuningResult, folder: Path | None) -> int:
     pairs = " ".join(f"{name}={value}" for name, value in best.values.items())
     say(f"best:  trial {best.number}, {result.objective}={best.value:.6g}: {pairs}")
     say(f"model: {best.artifact or 'none was kept'}")
-    if folder is not None:
-        say(f"for byoc train: --hyperparameters {folder / 'best.json'}")
+    say(f"for byoc train: --hyperparameters {folder / files.BEST}")
     return 0

@@ -17,7 +17,7 @@ from byoc.commands.tune import needs_optuna, report, shown
 from byoc.commands.tune_options import OUTPUT, budget, budget_options
 from byoc.launch.aws import client
 from byoc.launch.errors import LaunchError
-from byoc.tuning import managed
+from byoc.tuning import files, managed
 from byoc.tuning.results import TuningResult
 from byoc.tuning.table import table
 
@@ -35,7 +35,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["here", "sagemaker"]),
             default="here",
             show_default=True,
-            help="here: in --output's folder; sagemaker: on AWS.",
+            help="here: in --output's folder; sagemaker: on AWS, results in it.",
         ),
         click.argument("name"),
     ):
@@ -48,14 +48,14 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
 def show(name: str, where: str, output: str, storage: str | None, as_json: bool) -> int:
     """How a tuning stands, and its best trial."""
-    folder = None if where == "sagemaker" else Path(output) / name
-    if folder is None:
+    folder = Path(output) / name
+    if where == "sagemaker":
         result = managed.read(client("sagemaker"), name)
     else:
         with needs_optuna():
             from byoc.tuning import here, study_results
         result = study_results.read(here.find(folder, name, storage))
-        here.write(result, folder)
+    files.write(result, folder)
     if as_json:
         say(result.to_json())
         return 0
@@ -78,7 +78,9 @@ def attach(name: str, where: str, output: str, storage: str | None, **options: A
                 f"{', '.join(given)}: nothing of a tuning on SageMaker can be changed"
             )
         with shown() as shows:
-            return report(tune_sagemaker.follow(name, shows), None)
+            result = tune_sagemaker.follow(name, shows)
+        files.write(result, Path(output) / name)
+        return report(result, Path(output) / name)
     with needs_optuna():
         from byoc.tuning import here
 

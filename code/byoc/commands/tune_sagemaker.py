@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from byoc.commands.common import note, parse_hyperparameters, say, unique_name
 from byoc.commands.tune_options import OUTPUT, Options, budget
-from byoc.launch import requests
+from byoc.launch import images, requests
 from byoc.launch.aws import client
 from byoc.launch.errors import LaunchError
 from byoc.tuning import managed, matter
@@ -80,6 +80,9 @@ def run(
     note(estimate(definition, limit, ()))
     name = wanted["HyperParameterTuningJobName"]
     sagemaker = client("sagemaker")
+    algorithm = wanted["TrainingJobDefinition"]["AlgorithmSpecification"]
+    pinned = images.pinned(algorithm["TrainingImage"], sagemaker.meta.region_name)
+    algorithm["TrainingImage"] = pinned  # all trials run the same bytes, however long it takes
     sagemaker.create_hyper_parameter_tuning_job(**wanted)
     note(f"tuning {name} has begun on SageMaker")
     if options["detach"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any
 
 from byoc.launch.errors import LaunchError
@@ -30,7 +31,9 @@ def client(service: str, region: str = "", **options: Any) -> Any:
     given = options.pop("config", None)
     try:
         # boto3 itself reads AWS_DEFAULT_REGION only; AWS's other tools read AWS_REGION as well.
-        session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
+        session = boto3.Session(
+            region_name=region or os.environ.get("AWS_REGION") or None, botocore_session=_core()
+        )
         if session.region_name is None:
             raise LaunchError(
                 "no AWS region is set: set AWS_REGION, or `region` in the profile you use"
@@ -43,6 +46,23 @@ def client(service: str, region: str = "", **options: Any) -> Any:
         return session.client(service, config=config, **options)
     except BotoCoreError as error:
         raise LaunchError(f"AWS cannot be used: {error}") from error
+
+
+def _core() -> Any:
+    """botocore's session, with the API's models read once for all: SageMaker's is 3 MB of JSON."""
+    from botocore.session import get_session
+
+    core = get_session()
+    core.register_component("data_loader", _loader())
+    return core
+
+
+@cache
+def _loader() -> Any:
+    from botocore.loaders import create_loader
+    from botocore.session import get_session
+
+    return create_loader(get_session().get_config_variable("data_path"))
 
 
 def default_region() -> str:

@@ -82,7 +82,12 @@ KINDS = (
     ),
     Kind(
         r"PermanentRedirect|301|IllegalLocationConstraintException|AuthorizationHeaderMalformed",
-        r"(expecting '|in this region: )?(?P<region>[a-z]{2}(-[a-z]+)+-\d)?",
+        r"(expecting '|in this region: )(?P<region>[a-z]{2}(-[a-z]+)+-\d)",
+        "the bucket is in {region}: use one in the job's region, or AWS_REGION={region}",
+    ),
+    Kind(
+        r"PermanentRedirect|301|IllegalLocationConstraintException|AuthorizationHeaderMalformed",
+        r"",
         "the bucket is in another region: use one in the job's region, or set AWS_REGION to the "
         "bucket's",
     ),
@@ -121,9 +126,7 @@ def line(error: Exception) -> str:
         kind = _kind(code, message)
         if kind is None:
             return f"AWS: {' '.join(str(error).split())}"
-        # AWS's own words stand behind ours: they tell which bucket or role it was.
-        own = f" [{' '.join(message.split())}]" if message else ""
-        return f"AWS: {operation}: {code}: {kind}{own}"
+        return f"AWS: {operation}: {code}: {kind}"
     return f"AWS: {_unanswered(error)}"
 
 
@@ -131,17 +134,20 @@ def reason(text: str) -> str:
     """A FailureReason's first line, with what to do where AWS's reason is known."""
     first = next((it for it in text.splitlines() if it.strip()), text).strip()
     found = re.match(r"(\w+): ", first)
-    kind = _kind(found[1], first) if found else None
+    kind = _kind(found[1], first, own=False) if found else None
     if kind is None and re.search(r"PermanentRedirect|bucket is in this region", first):
-        kind = _kind("PermanentRedirect", first)
+        kind = _kind("PermanentRedirect", first, own=False)
     return f"{first} ({kind})" if kind else first
 
 
-def _kind(code: str, message: str) -> str | None:
+def _kind(code: str, message: str, own: bool = True) -> str | None:
     for kind in KINDS:
         if re.fullmatch(kind.codes, code) and (found := re.search(kind.words, message)):
             groups = {name: value or "it" for name, value in found.groupdict().items()}
-            return kind.said.format(**groups)
+            if groups:
+                return kind.said.format(**groups)
+            # AWS's own words stand behind ours: they tell which bucket or key it was.
+            return kind.said + (f" [{' '.join(message.split())}]" if message and own else "")
     return None
 
 

@@ -67,10 +67,11 @@ def follow(sagemaker: Any, logs: Any, name: str, say: Say, note: Say) -> dict[st
     log = CloudWatchLog(logs, TRAINING, name)
     told = 0
     while True:
-        found = sagemaker.describe_training_job(TrainingJobName=name)
+        found: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=name)
         transitions = found.get("SecondaryStatusTransitions", [])
         for it in transitions[told:]:
-            note(f"{name}: {_transition(it)}")
+            if it["Status"] not in ENDED:  # the end is told once, with the bill
+                note(f"{name}: {_transition(it)}")
         told = max(told, len(transitions))
         for line in log.lines():
             say(line)

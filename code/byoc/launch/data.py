@@ -10,6 +10,8 @@ from pathlib import Path
 
 from byoc.corpus import EMBEDDED_HYPERPARAMETERS, write_corpus
 from byoc.launch.errors import LaunchError
+from byoc.launch.hub import COLA as HUB_COLA
+from byoc.launch.hub import fetch, first_line, need_hub
 from byoc.launch.uris import stage
 
 TABLES = (".tsv", ".csv", ".jsonl", ".parquet")
@@ -29,7 +31,6 @@ _CHANNEL_WORDS = {
     "validation": "validation",
     "test": "test",
 }
-_HUB_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def prepare(data: str | None, model: str | None, workplace: Path, *, scratch: bo
             return Prepared(channels, EMBEDDED_HYPERPARAMETERS)
         hyperparameters = {**REAL_HYPERPARAMETERS, **names}
     else:
-        channels = _cola(workplace) if _is_cola(data) else local_channels(Path(data), workplace)
+        channels = _cola(workplace) if is_cola(data) else local_channels(Path(data), workplace)
         hyperparameters = dict(REAL_HYPERPARAMETERS)
-        if _is_cola(data):
+        if is_cola(data):
             hyperparameters["label-names"] = "unacceptable,acceptable"
     if scratch and not model:
         return Prepared(channels, hyperparameters)
@@ -66,12 +67,18 @@ def prepare(data: str | None, model: str | None, workplace: Path, *, scratch: bo
     return Prepared(channels, hyperparameters)
 
 
-def _is_cola(data: str) -> bool:
+def is_cola(data: str) -> bool:
     return data == COLA and not Path(data).exists()
 
 
 def local_channels(source: Path, workplace: Path) -> dict[str, Path]:
-    """Channels of a folder of tables, or of one table, by the words in their names.
+    """Channels of a folder of tables, or of one table: ``find_channels``, each as one folder."""
+    found = find_channels(source)
+    return {name: _folder(name, paths, workplace) for name, paths in found.items()}
+
+
+def find_channels(source: Path) -> dict[str, list[Path]]:
+    """Files and folders by the channel that the words in their names speak of.
 
     Files or sub-folders named with train, dev/val/validation or test become channels; a single
     table is the train channel. Raises ``LaunchError`` where there is no train channel to be had.
@@ -94,7 +101,7 @@ def local_channels(source: Path, workplace: Path) -> dict[str, Path]:
             f"{source} holds no training data: put a {', '.join(TABLES)} file or a folder there "
             "whose name holds the word train"
         )
-    return {name: _folder(name, paths, workplace) for name, paths in found.items()}
+    return found
 
 
 def channel_of(path: Path) -> str | None:
@@ -131,7 +138,7 @@ def model_folder(model: str, workplace: Path) -> Path:
         return folder.absolute()
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise LaunchError(f"there is no folder {folder} (MODEL is a folder or a Hub name)")
-    _need_hub(f"model {model}", "give MODEL=DIR, a folder with a model")
+    need_hub(f"model {model}", "give MODEL=DIR, a folder with a model")
     from huggingface_hub import snapshot_download
 
     target = workplace / "model"
@@ -140,47 +147,17 @@ def model_folder(model: str, workplace: Path) -> Path:
             model, local_dir=target, allow_patterns=["*.safetensors", "*.json", "*.txt"]
         )
     except Exception as error:  # the Hub's library raises a score of kinds
-        raise LaunchError(
-            f"cannot fetch model {model} from the Hub: {_first_line(error)}"
-        ) from None
+        raise LaunchError(f"cannot fetch model {model} from the Hub: {first_line(error)}") from None
     shutil.rmtree(target / ".cache", ignore_errors=True)
     return target
 
 
 def _cola(workplace: Path) -> dict[str, Path]:
-    """CoLA from the Hub, one parquet file for each split that has labels."""
-    _need_hub("data set cola", "give DATA=DIR, a folder with tables")
-    import datasets
-
-    datasets.disable_progress_bars()
+    """CoLA from the Hub, a folder for each split that has labels."""
+    fetched = fetch(HUB_COLA, "label", workplace)
     channels = {}
-    try:
-        for split in ("train", "validation"):  # the labels of the test split are not public
-            rows = datasets.load_dataset("nyu-mll/glue", COLA, split=split)
-            folder = channels[split] = workplace / split
-            folder.mkdir()
-            rows.select_columns(["sentence", "label"]).to_parquet(folder / f"{split}.parquet")
-    except Exception as error:  # the Hub's library raises a score of kinds
-        raise LaunchError(f"cannot fetch cola from the Hub: {_first_line(error)}") from None
+    for split, file in fetched.files.items():
+        channels[split] = workplace / split
+        channels[split].mkdir()
+        file.rename(channels[split] / file.name)
     return channels
-
-
-def _need_hub(what: str, instead: str) -> None:
-    """Raises ``LaunchError`` within seconds where no Hub answers: its library would retry long."""
-    import requests
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        raise LaunchError(f"{what} must come from the Hub, but HF_HUB_OFFLINE is set: {instead}")
-    try:
-        requests.head(constants.ENDPOINT, timeout=_HUB_SECONDS, allow_redirects=False)
-    except requests.RequestException as error:
-        raise LaunchError(
-            f"{what} must come from the Hub, but {constants.ENDPOINT} does not answer "
-            f"({type(error).__name__}): {instead}"
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -79,9 +79,12 @@ class SupervisedClient(HostedEndpoints):
 
     def list_training_jobs(self, **request: Any) -> dict[str, Any]:
         """The newest jobs of this place first."""
-        found = []
-        for folder in (state_dir() / JOBS).glob(f"*{request.get('NameContains', '')}*"):
-            if Record(folder).read("state.json").get("Where", self.where) == self.where:
+        found, part = [], request.get("NameContains", "")
+        for folder in (state_dir() / JOBS).glob("*"):
+            if (
+                part in folder.name
+                and Record(folder).read("state.json").get("Where", self.where) == self.where
+            ):
                 found.append(self.describe_training_job(TrainingJobName=folder.name))
         found.sort(key=lambda it: it.get("CreationTime", 0.0), reverse=True)
         names = [f"TrainingJob{it}" for it in ("Name", "Status")]

@@ -92,15 +92,15 @@ def _parts(client: Any, kind: str, name: str) -> list[str]:
     if getattr(client, "where", ""):
         names = client.list_names(kind)
     else:
-        key, field = _LISTS[kind]
-        pages = client.get_paginator(f"list_{kind}").paginate(NameContains=name)
+        operation, key, field = _LISTS[kind]
+        pages = client.get_paginator(operation).paginate(NameContains=name)
         names = [it[field] for page in pages for it in page[key]]
     return sorted(it for it in names if deployments.is_ours(it, name))
 
 
 _LISTS = {
-    "endpoint_configs": ("EndpointConfigs", "EndpointConfigName"),
-    "models": ("Models", "ModelName"),
+    "endpoint_configs": ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
+    "models": ("list_models", "Models", "ModelName"),
 }
 
 

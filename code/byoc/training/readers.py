@@ -27,11 +27,13 @@ ROWS = 1024
 
 @dataclass(frozen=True)
 class Columns:
-    """Names in a table's header; ``pair`` where the texts are sentence pairs."""
+    """Names in a table's header; ``pair`` where the texts are sentence pairs; ``group``: what
+    `byoc data prepare` keeps in one split."""
 
     text: str
     label: str
     pair: str | None = None
+    group: str | None = None
 
 
 class Block(NamedTuple):
@@ -41,6 +43,13 @@ class Block(NamedTuple):
     texts: Sequence[str | None]
     pairs: Sequence[str | None] | None
     labels: Sequence[str | None]
+    groups: Sequence[str | None] | None = None
+
+
+Places = tuple[int, int, int | None, int | None]
+"""Where text, label, text pair and group stand in a row."""
+
+RAW_COLA_NAMES = ("source", "label", "mark", "sentence")
 
 
 def blocks(path: Path, columns: Columns) -> Iterator[Block]:
@@ -117,17 +126,24 @@ def _lines(path: Path) -> Iterator[tuple[Sequence[int], list[str]]]:
             yield numbers, lines
 
 
-def _find(path: Path, columns: Columns, header: Sequence[str]) -> tuple[int, int, int | None]:
-    """Where text, label and text pair stand in the header."""
-    names = {"text": columns.text, "label": columns.label, "text-pair": columns.pair}
+def _find(path: Path, columns: Columns, header: Sequence[str]) -> Places:
+    """In the header."""
+    names = {
+        "text": columns.text,
+        "label": columns.label,
+        "text-pair": columns.pair,
+        "group": columns.group,
+    }
     for kind, name in names.items():
         if name is not None and name not in header:
             there = ", ".join(header[:20]) or "none"
             raise TrainingFault(
                 f"{path} has no column {name!r}; there are {there} (set {kind}-column)"
             )
-    pair = None if columns.pair is None else header.index(columns.pair)
-    return header.index(columns.text), header.index(columns.label), pair
+    pair, group = (
+        None if name is None else header.index(name) for name in (columns.pair, columns.group)
+    )
+    return header.index(columns.text), header.index(columns.label), pair, group
 
 
 def _column(rows: list[list[str]], place: int) -> list[str | None]:
@@ -138,15 +154,15 @@ def _column(rows: list[list[str]], place: int) -> list[str | None]:
         return [row[place] if place < len(row) else None for row in rows]
 
 
-def _block(
-    numbers: Sequence[int], rows: list[list[str]], places: tuple[int, int, int | None]
-) -> Block:
-    text, label, pair = places
-    pairs = None if pair is None else _column(rows, pair)
-    return Block(numbers, _column(rows, text), pairs, _column(rows, label))
+def _block(numbers: Sequence[int], rows: list[list[str]], places: Places) -> Block:
+    text, label, pair, group = places
+    pairs, groups = (None if place is None else _column(rows, place) for place in (pair, group))
+    return Block(numbers, _column(rows, text), pairs, _column(rows, label), groups)
 
 
-def _read_raw_cola(path: Path, _columns: Columns) -> Iterator[Block]:
+def _read_raw_cola(path: Path, columns: Columns) -> Iterator[Block]:
+    named = Columns("sentence", "label", group=columns.group)
+    places = _find(path, named, RAW_COLA_NAMES)
     for numbers, lines in _lines(path):
         rows = [line.split("\t") for line in lines]
         for number, fields in zip(numbers, rows, strict=True):
@@ -154,7 +170,7 @@ def _read_raw_cola(path: Path, _columns: Columns) -> Iterator[Block]:
                 raise TrainingFault(
                     f"{path}, line {number}: {len(fields)} columns where CoLA's raw form has 4"
                 )
-        yield _block(numbers, rows, (3, 1, None))
+        yield _block(numbers, rows, places)
 
 
 def _read_tsv(path: Path, columns: Columns) -> Iterator[Block]:
@@ -188,11 +204,11 @@ def _read_jsonl(path: Path, columns: Columns) -> Iterator[Block]:
         if is_first:
             _find(path, columns, list(records[0]))
             is_first = False
-        text, pair, label = (
+        text, pair, label, group = (
             [_string(record.get(name)) for record in records] if name else None
-            for name in (columns.text, columns.pair, columns.label)
+            for name in (columns.text, columns.pair, columns.label, columns.group)
         )
-        yield Block(numbers, text or (), pair, label or ())
+        yield Block(numbers, text or (), pair, label or (), group)
 
 
 def _record(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -213,14 +229,14 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Block]:
         # Unbuffered reading would hold a whole row group, which may be the whole file.
         with parquet.ParquetFile(path, buffer_size=BLOCK, pre_buffer=False) as table:
             _find(path, columns, table.schema_arrow.names)
-            names = [name for name in (columns.text, columns.pair, columns.label) if name]
+            wanted = (columns.text, columns.pair, columns.label, columns.group)
+            names = list(dict.fromkeys(name for name in wanted if name))
             first = 1
             for batch in table.iter_batches(batch_size=ROWS, columns=names):
-                text, pair, label = (
-                    list(map(_string, batch[name].to_pylist())) if name else None
-                    for name in (columns.text, columns.pair, columns.label)
+                text, pair, label, group = (
+                    list(map(_string, batch[name].to_pylist())) if name else None for name in wanted
                 )
-                yield Block(range(first, first + len(batch)), text or (), pair, label or ())
+                yield Block(range(first, first + len(batch)), text or (), pair, label or (), group)
                 first += len(batch)
     except pyarrow.ArrowException as error:
         raise TrainingFault(f"{path} is not a parquet file: {str(error).splitlines()[0]}") from None

@@ -55,7 +55,7 @@ class Table:
         known, size = set(self.labels), 0
         for path in self.files:
             for block in blocks(path, self.columns):
-                texts, pairs, labels = _checked(path, block)
+                texts, pairs, labels = checked(path, block)
                 size += len(texts)
                 if size > len(self) or not known.issuperset(labels):
                     raise TrainingFault(f"{path} changed while it was read")
@@ -79,7 +79,7 @@ def read_channel(directory: Path, columns: Columns) -> Table:
         raise TrainingFault(
             f"channel {channel} is missing: there is no folder {directory}; add it to the job"
         )
-    files = tuple(path for path in sorted(directory.rglob("*")) if _is_data(path, directory))
+    files = tuple(path for path in sorted(directory.rglob("*")) if is_data(path, directory))
     if not files:
         raise TrainingFault(
             f"channel {channel} holds no table: put {', '.join(READERS)} files in {directory}"
@@ -89,7 +89,7 @@ def read_channel(directory: Path, columns: Columns) -> Table:
     for path in files:
         before = len(numbers)
         for block in blocks(path, columns):
-            texts, pairs, names = _checked(path, block)
+            texts, pairs, names = checked(path, block)
             for name in names:
                 labels.setdefault(name, len(labels))
             if len(labels) > MOST_LABELS:
@@ -173,13 +173,16 @@ def held_out(table: Table, fraction: float, seed: int) -> bytearray:
     return mask
 
 
-def _is_data(path: Path, root: Path) -> bool:
+def is_data(path: Path, root: Path) -> bool:
     hidden = any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
     return not hidden and path.is_file() and path.suffix.lower() in READERS
 
 
-def _checked(path: Path, block: Block) -> tuple[list[str], list[str] | None, list[str]]:
-    """Texts, pairs and labels, none of them missing or blank, and all of them text."""
+def checked(path: Path, block: Block) -> tuple[list[str], list[str] | None, list[str]]:
+    """Texts, pairs and labels, none of them missing or blank, and all of them text.
+
+    Raises ``TrainingFault`` with file and line.
+    """
     texts = _present(path, block, block.texts, "the text is empty")
     labels = _present(path, block, block.labels, "the label is missing")
     if block.pairs is None:

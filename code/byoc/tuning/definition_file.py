@@ -12,7 +12,7 @@ from typing import Any
 
 from byoc.launch.errors import LaunchError
 from byoc.tuning.definition import Definition, check
-from byoc.tuning.ranges import SCALINGS, Categorical, Continuous, Integer, Range, text
+from byoc.tuning.ranges import SCALINGS, Categorical, Continuous, Integer, Range, as_table, text
 
 TYPES = ("Continuous", "Integer", "Categorical")
 
@@ -208,13 +208,6 @@ def to_content(definition: Definition) -> dict[str, Any]:
     for it in fields(Definition):
         value = getattr(definition, it.name)
         found[it.name.replace("_", "-")] = list(value) if isinstance(value, tuple) else value
-    found["ranges"] = {it.name: _table(it) for it in definition.ranges}
+    found["ranges"] = {it.name: as_table(it) for it in definition.ranges}
     found["fixed"], found["metrics"] = dict(definition.fixed), dict(definition.metrics)
     return found
-
-
-def _table(found: Range) -> dict[str, Any]:
-    if isinstance(found, Categorical):
-        return {"type": "Categorical", "values": list(found.values)}
-    ends = {"min": found.low, "max": found.high, "scaling": found.scaling}
-    return {"type": type(found).__name__, **ends}

@@ -10,14 +10,12 @@ from pathlib import Path
 from byoc.launch.clients import make_client
 from byoc.launch.errors import LaunchError
 from byoc.launch.state import STATE_VARIABLE, state_dir
-from byoc.tuning import matter, study_results
+from byoc.tuning import files, matter, study_results
 from byoc.tuning.owners import Owner
 from byoc.tuning.results import TuningResult
 from byoc.tuning.shares import with_shares
-from byoc.tuning.study import DATABASE, Plan, Study
+from byoc.tuning.study import DATABASE, Plan, Study, plain_url
 from byoc.tuning.tuner import Tuner
-
-BEST, TRIALS, RESULTS = "best.json", "trials.csv", "results.json"
 
 Limit = Callable[[TuningResult], str]
 
@@ -28,7 +26,7 @@ def find(folder: Path, name: str, url: str | None) -> Study:
         raise LaunchError(f"there is no tuning {name}: no {folder / DATABASE}")
     study = Study(folder, name, url)
     if not study.open():
-        raise LaunchError(f"there is no tuning {name} in {url or folder}")
+        raise LaunchError(f"there is no tuning {name} in {plain_url(url) if url else folder}")
     return study
 
 
@@ -102,7 +100,7 @@ def work(
         raise
     finally:
         owner.close()
-        write(study_results.read(study), study.folder)
+        files.write(study_results.read(study), study.folder)
     return result
 
 
@@ -115,14 +113,3 @@ def _here(study: Study, max_parallel: int | None = None) -> Plan:
         definition = dataclasses.replace(plan.definition, max_parallel=max_parallel)
         plan = dataclasses.replace(plan, definition=definition)
     return with_shares(plan, study.folder)
-
-
-def write(result: TuningResult, folder: Path) -> None:
-    """best.json, trials.csv and results.json; whole or not at all."""
-    files = {TRIALS: result.to_csv(), RESULTS: result.to_json()}
-    if result.best is not None:
-        files[BEST] = result.best_json()
-    for name, content in files.items():
-        partial = folder / f".{name}.{os.getpid()}"
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(folder / name)

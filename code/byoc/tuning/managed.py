@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from byoc.launch.errors import LaunchError
 from byoc.training.config import is_platform_name, plain
 from byoc.tuning.definition import check_name
+from byoc.tuning.request import parse_ranges
 from byoc.tuning.results import TrialResult, TuningResult
 
 POLL_SECONDS = 30.0
@@ -55,6 +56,7 @@ def read(client: TuningClient, name: str) -> TuningResult:
             _trial(number, it, output)
             for number, it in enumerate(_summaries(client, name), start=1)
         ),
+        ranges=parse_ranges(config.get("ParameterRanges", {})),
         cause=found.get("FailureReason", ""),
     )
 

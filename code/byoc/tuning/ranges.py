@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Scaling = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
 
@@ -91,6 +91,14 @@ class Categorical:
 Range = Continuous | Integer | Categorical
 
 
+def as_table(found: Range) -> dict[str, Any]:
+    """As it stands under ``ranges`` in a definition, without its name."""
+    if isinstance(found, Categorical):
+        return {"type": "Categorical", "values": list(found.values)}
+    ends = {"min": found.low, "max": found.high, "scaling": found.scaling}
+    return {"type": type(found).__name__, **ends}
+
+
 def is_logarithmic(found: Continuous | Integer) -> bool:
     """Whether a range is searched on a logarithmic scale here."""
     if found.scaling == "Auto":
@@ -101,3 +109,11 @@ def is_logarithmic(found: Continuous | Integer) -> bool:
 def text(value: object) -> str:
     """A hyperparameter's value as a job gets it: ``True`` is true, 1e-05 is 1e-05."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def short_text(value: str) -> str:
+    """For people: four significant digits of a number that is not whole."""
+    try:
+        return f"{float(value):.4g}" if any(sign in value for sign in ".e") else value
+    except ValueError:
+        return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from byoc.launch import requests
 from byoc.launch.errors import LaunchError
@@ -130,6 +131,20 @@ def _ranges(ranges: tuple[Range, ...]) -> Request:
     for it in ranges:
         found[_LIST[type(it)]].append(_range(it))
     return found
+
+
+def parse_ranges(found: Mapping[str, Any]) -> tuple[Range, ...]:
+    """The ranges that a request, or a description, holds; those of numbers first."""
+    ranges: list[Range] = []
+    for it in found.get(_LIST[Continuous], ()):
+        low, high = float(it["MinValue"]), float(it["MaxValue"])
+        ranges.append(Continuous(it["Name"], low, high, it.get("ScalingType", "Auto")))
+    for it in found.get(_LIST[Integer], ()):
+        ends = int(it["MinValue"]), int(it["MaxValue"])
+        ranges.append(Integer(it["Name"], *ends, it.get("ScalingType", "Auto")))
+    for it in found.get(_LIST[Categorical], ()):
+        ranges.append(Categorical(it["Name"], tuple(it["Values"])))
+    return tuple(ranges)
 
 
 def _range(it: Range) -> Request:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from byoc.tuning.ranges import Range, as_table
 
 ENDED = ("Completed", "Pruned", "Stopped", "Failed")
 
@@ -16,8 +19,9 @@ ENDED = ("Completed", "Pruned", "Stopped", "Failed")
 class TrialResult:
     """One trial. ``status``: InProgress, Completed, Pruned (ended early by the strategy), Stopped
     or Failed; ``value``: the objective, the last one that was printed; ``values``: the tuned
-    hyperparameters; ``curve``: epoch to objective, empty on SageMaker; ``started`` and ``ended``
-    in seconds since 1970; ``artifact``: URI of model.tar.gz."""
+    hyperparameters; ``curve``: epoch to objective, empty on SageMaker; ``metrics``: the same of
+    the other metrics, by name, once the trial has ended; ``started`` and ``ended`` in seconds since
+    1970; ``artifact``: URI of model.tar.gz."""
 
     number: int
     job: str
@@ -26,6 +30,7 @@ class TrialResult:
     value: float | None = None
     cause: str = ""
     curve: Mapping[int, float] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
     artifact: str = ""
@@ -38,7 +43,7 @@ class TrialResult:
 @dataclass(frozen=True)
 class TuningResult:
     """A tuning. ``status``: InProgress, Completed, Stopped or Failed; ``fixed``: hyperparameters
-    that all trials share; ``jobs``: how many trials there are to be."""
+    that all trials share; ``jobs``: how many trials there are to be; ``ranges``: of the others."""
 
     name: str
     where: str
@@ -48,6 +53,7 @@ class TuningResult:
     jobs: int
     fixed: Mapping[str, str]
     trials: tuple[TrialResult, ...]
+    ranges: tuple[Range, ...] = ()
     cause: str = ""
 
     @property
@@ -70,9 +76,11 @@ class TuningResult:
         return json.dumps(self.best_hyperparameters, indent=1) + "\n"
 
     def to_json(self) -> str:
+        """What is not a finite number is null: JSON has no word for it."""
         found = asdict(self)
+        found["ranges"] = {it.name: as_table(it) for it in self.ranges}
         found["best"] = self.best.number if self.best else None
-        return json.dumps(found, indent=1)
+        return json.dumps(_plain(found), indent=1, allow_nan=False)
 
     def to_csv(self) -> str:
         """A line for each trial."""
@@ -86,3 +94,13 @@ class TuningResult:
             row += [it.values.get(name, "") for name in names]
             writer.writerow([*row, it.started or "", it.ended or "", it.artifact, it.cause])
         return out.getvalue()
+
+
+def _plain(found: Any) -> Any:
+    if isinstance(found, Mapping):
+        return {key: _plain(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_plain(value) for value in found]
+    if isinstance(found, float) and not math.isfinite(found):
+        return None
+    return found

@@ -308,14 +308,24 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs=options)
     except Exception as error:  # SQLAlchemy's, and whatever its drivers raise
-        first = str(error).splitlines()[0]
-        raise LaunchError(f"cannot keep the tuning in {_plain(url)}: {first}") from error
+        cause = _cause(error)
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(cause, ModuleNotFoundError):
+            why = f"there is no module {cause.name}: install that driver of SQLAlchemy's with pip"
+        raise LaunchError(f"cannot keep the tuning in {plain_url(url)}: {why}") from error
 
 
-def _plain(url: str) -> str:
+def _cause(error: BaseException) -> BaseException:
+    """The first of the errors that led to this one."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error
+
+
+def plain_url(url: str) -> str:
     """Without user and password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    scheme, colon, rest = url.partition("://")
+    return scheme + colon + rest.rpartition("@")[2]
 
 
 def _quiet() -> None:

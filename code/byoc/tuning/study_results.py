@@ -24,6 +24,7 @@ def read(study: Study) -> TuningResult:
         jobs=definition.jobs,
         fixed={**plan.job.hyperparameters, **definition.fixed},
         trials=found,
+        ranges=definition.ranges,
         cause=study.stop_reason,
     )
 
@@ -49,6 +50,10 @@ def _trial(definition: Definition, trial: FrozenTrial) -> TrialResult:
         value=curve[max(curve)] if running and curve else trial.value,
         cause=facts.get("cause", ""),
         curve=dict(curve),
+        metrics={
+            name: {int(epoch): value for epoch, value in points.items()}
+            for name, points in facts.get("metrics", {}).items()
+        },
         started=facts.get("started"),
         ended=None if running else facts.get("ended"),
         artifact=facts.get("artifact", ""),

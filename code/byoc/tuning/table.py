@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from byoc.tuning.ranges import short_text
 from byoc.tuning.results import TrialResult, TuningResult
 
 ROWS = 20
@@ -23,14 +24,7 @@ def short(value: float | None) -> str:
 
 def values_text(trial: TrialResult) -> str:
     """``lr=3.1e-05 batch-size=32``."""
-    return " ".join(f"{name}={_short_number(text)}" for name, text in trial.values.items())
-
-
-def _short_number(text: str) -> str:
-    try:
-        return f"{float(text):.4g}" if any(sign in text for sign in ".e") else text
-    except ValueError:
-        return text
+    return " ".join(f"{name}={short_text(text)}" for name, text in trial.values.items())
 
 
 def headline(result: TuningResult) -> str:
@@ -74,7 +68,7 @@ def table(result: TuningResult) -> Table:
             it.status,
             short(it.value),
             str(max(it.curve, default="")),
-            *(_short_number(it.values.get(name, "")) for name in names),
+            *(short_text(it.values.get(name, "")) for name in names),
             f"{it.seconds(time.time()):.0f}" if it.started else "",
             it.cause,
             style=style,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from byoc.launch.clients import Client
 from byoc.launch.errors import LaunchError
+from byoc.tuning.interrupts import held_back
 from byoc.tuning.owners import BEAT_SECONDS, Owner
 from byoc.tuning.results import TuningResult
 from byoc.tuning.running import Running
@@ -51,14 +52,17 @@ class Tuner:
         Ctrl-C ends this process's jobs; their trials go on where another tuner takes them up.
         Raises ``LaunchError`` where no job can be started at all.
         """
-        try:
-            self._show()
-            while self._step():
-                time.sleep(POLL_SECONDS)
-        except BaseException:
-            self._interrupt()
-            raise
-        return read(self._study)
+        with held_back() as let_through:
+            try:
+                self._show()
+                while self._step():
+                    let_through()
+                    time.sleep(POLL_SECONDS)
+                    let_through()
+            except BaseException:
+                self._interrupt()
+                raise
+            return read(self._study)
 
     def _step(self) -> bool:
         """Looks at everything once; False where there is nothing left to do."""
@@ -109,7 +113,14 @@ class Tuner:
             return len(trial.curve.points) > epochs
         self._running.remove(trial)
         artifact = trial.artifact()
-        self._study.end(trial.number, ending.status, ending.value, ending.cause, artifact=artifact)
+        self._study.end(
+            trial.number,
+            ending.status,
+            ending.value,
+            ending.cause,
+            artifact=artifact,
+            metrics=trial.curve.others,
+        )
         trial.tidy()
         return True
 

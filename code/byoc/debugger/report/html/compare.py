@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from byoc.debugger.report.html import parts
-from byoc.debugger.report.html.bars import Counted, histogram
-from byoc.debugger.report.html.element import Html, tag
+from byoc.debugger.report.html.findings import badge
 from byoc.debugger.report.html.learning import STEP
-from byoc.debugger.report.html.lines import COLOURS, line_plot
 from byoc.debugger.report.html.overview import Report
-from byoc.debugger.report.html.page import document
-from byoc.debugger.report.html.plot import side_by_side
-from byoc.debugger.report.html.text import NOTHING, duration, measured, moment, number, percent
+from byoc.html import parts
+from byoc.html.bars import Counted, histogram
+from byoc.html.document import document
+from byoc.html.element import Html, tag
+from byoc.html.lines import COLOURS, line_plot
+from byoc.html.plot import side_by_side
+from byoc.html.text import NOTHING, duration, measured, moment, number, percent
 
 Pair = tuple[Report, Report]
 Drawn = list[Html | None]
@@ -218,7 +219,7 @@ def _said(rule: dict[str, Any] | None) -> Html | str:
     if rule is None:
         return NOTHING
     what = rule["findings"][0]["what"] if rule["findings"] else ""
-    return tag("span", parts.badge(rule["status"]), tag("small", what) if what else None)
+    return tag("span", badge(rule["status"]), tag("small", what) if what else None)
 
 
 _SECTIONS: tuple[tuple[str, str, Callable[[Pair], Drawn]], ...] = (

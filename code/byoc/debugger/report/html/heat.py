@@ -10,10 +10,10 @@ import struct
 import zlib
 from typing import Any
 
-from byoc.debugger.report.html.element import Html, tag
-from byoc.debugger.report.html.plot import UNITS, X_TICKS, Key, legend_of
-from byoc.debugger.report.html.scale import Scale, clock_words
-from byoc.debugger.report.html.text import number
+from byoc.html.element import Html, tag
+from byoc.html.plot import UNITS, X_TICKS, Key, legend_of
+from byoc.html.scale import Scale, clock_words
+from byoc.html.text import number
 
 COLOUR = (42, 111, 219)
 LEVELS = 32

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from byoc.debugger.report.html import parts
-from byoc.debugger.report.html.element import Html, tag
-from byoc.debugger.report.html.lines import line_plot
 from byoc.debugger.report.html.overview import Report, fired
-from byoc.debugger.report.html.plot import UNITS, Plot, side_by_side
-from byoc.debugger.report.html.scale import share_words
+from byoc.html import parts
+from byoc.html.element import Html, tag
+from byoc.html.lines import hues, line_plot
+from byoc.html.plot import UNITS, Plot, side_by_side
+from byoc.html.scale import share_words
 
 STEP = "optimizer step"
 
@@ -61,21 +61,13 @@ def gradients(report: Report) -> list[Html | None]:
         x_title=STEP,
         logarithmic=True,
         height=320,
-        colours=depth_colours(len(layers)),
+        colours=hues(len(layers)),
         caption="Colours from the input to the output of the network. The axis is logarithmic.",
     )
     return [
         fired(report, "gradients"),
         parts.notes(found["notes"]),
         plot.render() if plot else None,
-    ]
-
-
-def depth_colours(count: int) -> list[str]:
-    """From the first layer to the last one through the hues, equally light."""
-    return [
-        f"hsl({250 - 230 * place / max(1, count - 1):.0f} 60% var(--lightness))"
-        for place in range(count)
     ]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from byoc.debugger.report.html import parts
-from byoc.debugger.report.html.bars import Bar, bar_list
-from byoc.debugger.report.html.element import Html, tag
+from byoc.debugger.report.html.findings import advice_of, badge, findings
 from byoc.debugger.report.html.heat import heat_map
-from byoc.debugger.report.html.lines import COLOURS
-from byoc.debugger.report.html.text import NOTHING, duration, measured, moment, number, percent
 from byoc.debugger.report.html.timeline import timeline
+from byoc.html import parts
+from byoc.html.bars import Bar, bar_list
+from byoc.html.element import Html, tag
+from byoc.html.lines import COLOURS
+from byoc.html.text import NOTHING, duration, measured, moment, number, percent
 
 Report = dict[str, Any]
 
@@ -112,7 +113,7 @@ def fired_rules(report: Report) -> list[dict[str, Any]]:
 
 def fired(report: Report, *sections: str) -> Html | None:
     """The findings of the rules that belong to these sections."""
-    found = [parts.findings(rule) for rule in fired_rules(report) if rule["section"] in sections]
+    found = [findings(rule) for rule in fired_rules(report) if rule["section"] in sections]
     return tag("div", found, class_="findings") if found else None
 
 
@@ -217,7 +218,7 @@ def rules(report: Report) -> list[Html | None]:
     rows = [
         [
             tag("span", rule["rule"], id=f"rule-{rule['rule']}"),
-            parts.badge(rule["status"]),
+            badge(rule["status"]),
             tag("span", _about(rule), class_="about"),
             number(rule["fired"]) if rule["status"] != "not evaluated" else NOTHING,
             number(rule["evaluated"]),
@@ -250,7 +251,7 @@ def _about(rule: dict[str, Any]) -> list[Html | str]:
         return [rule["looks_for"]]
     found = rule["findings"]
     first = found[0]["what"] if found else rule["looks_for"]
-    return [first, tag("small", parts.advice_of(rule))]
+    return [first, tag("small", advice_of(rule))]
 
 
 def _parameters(results: list[dict[str, Any]]) -> Html:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from byoc.debugger.report.html import parts
-from byoc.debugger.report.html.bars import Bar, Counted, bar_list, histogram
-from byoc.debugger.report.html.element import Html, tag
-from byoc.debugger.report.html.lines import COLOURS, dots, line_plot
 from byoc.debugger.report.html.overview import Report, fired
-from byoc.debugger.report.html.plot import UNITS, Key, side_by_side
-from byoc.debugger.report.html.scale import clock_words, percent_words
-from byoc.debugger.report.html.text import duration, measured, number, percent, size
+from byoc.html import parts
+from byoc.html.bars import Bar, Counted, bar_list, histogram
+from byoc.html.element import Html, tag
+from byoc.html.lines import COLOURS, dots, line_plot
+from byoc.html.plot import UNITS, Key, side_by_side
+from byoc.html.scale import clock_words, percent_words
+from byoc.html.text import duration, measured, number, percent, size
 
 _MOST_BARS = 64
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from byoc.debugger.report.html.element import Html, tag
-from byoc.debugger.report.html.lines import line_plot, notes_of
-from byoc.debugger.report.html.plot import UNITS, Key, Plot, legend_of
-from byoc.debugger.report.html.scale import (
+from byoc.html.element import Html, tag
+from byoc.html.lines import line_plot, notes_of
+from byoc.html.plot import UNITS, Key, Plot, legend_of
+from byoc.html.scale import (
     Words,
     clock_words,
     percent_words,
     rate_words,
     size_words,
 )
-from byoc.debugger.report.html.text import number
+from byoc.html.text import number
 
 _BANDS = {
     "Initialization": "var(--band-a)",

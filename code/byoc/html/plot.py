@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from byoc.debugger.report.html.element import Html, join, tag
-from byoc.debugger.report.html.scale import Scale
+from byoc.html.element import Html, join, tag
+from byoc.html.scale import Scale
 
 UNITS = 1000
 X_TICKS, Y_TICKS = 5, 4

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from byoc.debugger.report.html.element import Html, tag
-from byoc.debugger.report.html.lines import COLOURS
-from byoc.debugger.report.html.plot import Key, Plot
-from byoc.debugger.report.html.scale import Scale, Words, fitted_log
-from byoc.debugger.report.html.text import number
+from byoc.html.element import Html, tag
+from byoc.html.lines import COLOURS
+from byoc.html.plot import Key, Plot
+from byoc.html.scale import Scale, Words, fitted_log
+from byoc.html.text import number
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from byoc.debugger.report.html.text import duration, number, size
+from byoc.html.text import duration, number, size
 
 Words = Callable[[float], str]
 
@@ -97,6 +97,11 @@ def clock_words(seconds: float) -> str:
         whole = round(seconds)
         return f"{whole // 60} min" if whole % 60 == 0 else f"{whole // 60}:{whole % 60:02d} min"
     return duration(seconds)
+
+
+def whole_words(value: float) -> str:
+    """For counts: nothing stands beside what is not whole."""
+    return number(round(value)) if abs(value - round(value)) < 1e-9 else ""
 
 
 def percent_words(value: float) -> str:

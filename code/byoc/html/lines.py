@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from byoc.debugger.report.html.element import Html, tag
-from byoc.debugger.report.html.plot import Key, Plot
-from byoc.debugger.report.html.scale import Scale, Words, fitted, fitted_log
-from byoc.debugger.report.html.text import number
+from byoc.html.element import Html, tag
+from byoc.html.plot import Key, Plot
+from byoc.html.scale import Scale, Words, fitted, fitted_log
+from byoc.html.text import number
 
 COLOURS = tuple(f"var(--c{place})" for place in range(8))
+
+
+def hues(count: int) -> list[str]:
+    """So many colours in order, from blue through green to red, all equally light."""
+    return [
+        f"hsl({250 - 230 * place / max(1, count - 1):.0f} 60% var(--lightness))"
+        for place in range(count)
+    ]
+
 
 _FEW = 60
 """A line of so few points shows each as a dot."""

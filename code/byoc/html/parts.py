@@ -1,15 +1,12 @@
-"""What sections are made of: headings, tables, notes, findings."""
+"""What sections are made of: headings, tables, pairs, notes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from byoc.debugger.report.html.element import Child, Html, tag
-from byoc.debugger.report.html.text import duration, number, size
-
-STATUS = {"fired": "Fired", "quiet": "Quiet", "not evaluated": "Not evaluated"}
-_CLASSES = {"fired": "fired", "quiet": "quiet", "not evaluated": "unknown"}
+from byoc.html.element import Child, Html, tag
+from byoc.html.text import number, size
 
 
 def section(place: int, name: str, title: str, *content: Child) -> Html:
@@ -88,51 +85,3 @@ def notes(found: Sequence[Mapping[str, str]]) -> Html | None:
         tag("p", note["what"], " ", tag("span", note["advice"], class_="do")) for note in found
     ]
     return tag("div", lines, class_="notes")
-
-
-def badge(status: str) -> Html:
-    return tag("span", STATUS[status], class_=f"badge {_CLASSES[status]}")
-
-
-def findings(rule: Mapping[str, Any], most: int = 5) -> Html | None:
-    """Of one rule: what it found, what that means, where."""
-    found = rule["findings"]
-    if not found:
-        return None
-    shown = [_finding(finding) for finding in found[:most]]
-    more = rule["fired"] - len(shown)
-    return tag(
-        "article",
-        tag(
-            "h3",
-            tag("a", rule["rule"], href=f"#rule-{rule['rule']}"),
-            tag("span", f" fired {times(rule['fired'])}", class_="muted"),
-        ),
-        tag("p", advice_of(rule), class_="advice"),
-        tag("ul", shown),
-        tag("p", f"and {number(more)} more", class_="muted") if more > 0 else None,
-        class_="finding",
-    )
-
-
-def advice_of(rule: Mapping[str, Any]) -> str:
-    found = rule["findings"]
-    return str((found[0]["advice"] if found else "") or rule["do"])
-
-
-def times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{number(count)} times")
-
-
-def _finding(finding: Mapping[str, Any]) -> Html:
-    where = []
-    if finding["step"] is not None:
-        mode = f" {str(finding['mode']).lower()}" if finding["mode"] else ""
-        where.append(f"at{mode} step {number(finding['step'])}")
-    if finding.get("seconds") is not None:
-        where.append(f"{duration(finding['seconds'])} after the start")
-    return tag(
-        "li",
-        finding["what"],
-        tag("span", " (", ", ".join(where), ")", class_="muted") if where else None,
-    )

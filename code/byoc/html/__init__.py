@@ -1,0 +1,1 @@
+"""Self-contained pages: elements, plots, parts and the document. Standard library only."""

@@ -1,0 +1,1 @@
+"""tuning.html of a tuning's result: axes, plots, sections, the page."""
