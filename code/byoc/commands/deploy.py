@@ -58,11 +58,11 @@ def _alarms(options: Options, name: str) -> list[requests.Request]:
 
 def _prepared_update(name: str, alarms: list[requests.Request]) -> requests.Request:
     """Makes the alarms, which may be there already; further fields of UpdateEndpoint."""
-    cloudwatch = aws_client("cloudwatch") if alarms else None
-    for alarm in alarms:
-        cloudwatch.put_metric_alarm(**alarm)
     update: requests.Request = {}
     if alarms:
+        cloudwatch = aws_client("cloudwatch")
+        for alarm in alarms:
+            cloudwatch.put_metric_alarm(**alarm)
         update["DeploymentConfig"] = scaling.blue_green([it["AlarmName"] for it in alarms])
     if scaling.is_scaled(aws_client("application-autoscaling"), name):
         # Else the new fleet has the configuration's first count, whatever the load is now.
