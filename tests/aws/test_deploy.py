@@ -271,10 +271,11 @@ def test_the_image_is_sent_by_its_digest_and_a_moved_tag_is_an_update(
     missing = byoc.deploy(*GPU, "--image", f"{HOST}/byoc-serving:none")
     assert missing.returncode == 1
     assert "there is no image" in missing.stderr
+    layer = {"digest": "sha256:" + "1" * 64}
     boto3.client("ecr").put_image(
         repositoryName="byoc-serving",
         imageTag="1",
-        imageManifest=json.dumps({"schemaVersion": 2, "config": {}, "layers": [{"size": 1}]}),
+        imageManifest=json.dumps({"schemaVersion": 2, "config": {}, "layers": [layer]}),
         imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
     )
     assert byoc.deploy(*GPU).returncode == 0
