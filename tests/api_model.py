@@ -11,18 +11,18 @@ from botocore.validate import ParamValidator
 
 
 @cache
-def operation(name: str) -> Any:
-    return _model().operation_model(name)
+def operation(name: str, service: str = "sagemaker") -> Any:
+    return _model(service).operation_model(name)
 
 
 @cache
-def _model() -> Any:
-    return botocore.session.get_session().get_service_model("sagemaker")
+def _model(service: str) -> Any:
+    return botocore.session.get_session().get_service_model(service)
 
 
-def faults(name: str, request: dict[str, Any]) -> list[str]:
+def faults(name: str, request: dict[str, Any], service: str = "sagemaker") -> list[str]:
     """What the API would say against a request of operation ``name``."""
-    shape = operation(name).input_shape
+    shape = operation(name, service).input_shape
     report = ParamValidator().validate(request, shape)
     if report.has_errors():
         return [report.generate_report()]

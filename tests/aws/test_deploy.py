@@ -10,11 +10,11 @@ from typing import NamedTuple
 import boto3
 import pytest
 from account import HOST, put_image
-from front import Front, failing, refused, throttled
+from front import Call, Front, failing, refused, throttled
 
 from api_model import faults
 from byoc import cli
-from byoc.launch import endpoints
+from byoc.launch import asking, endpoints
 
 ROLE = "arn:aws:iam::123456789012:role/byoc"
 MODEL = "s3://bucket/jobs/one/output/model.tar.gz"
@@ -144,6 +144,10 @@ def test_deploying_goes_on_with_what_is_there_and_down_leaves_nothing(byoc: Aws)
         (["--serverless", "2048", "--async", "s3://b/x"], "SageMaker refuses both"),
         (["--subnets", "subnet-1"], "--security-groups"),
         (["--max-instances", "4"], "--invocations-per-instance"),
+        (["--port", "8080"], "--port is for endpoints on this machine"),
+        (["--concurrency", "4"], "a --serverless or --async endpoint only"),
+        (["--serverless", "2048", "--rollback"], "--rollback does not go with --serverless"),
+        (["--serverless", "2048", "--startup-timeout", "99"], "--startup-timeout does not go"),
     ],
 )
 def test_what_aws_would_refuse_is_told_before_anything_is_sent(
@@ -230,14 +234,112 @@ def test_throttling_and_a_server_error_pass(byoc: Aws, front: Front) -> None:
 
 def test_down_goes_on_where_one_thing_cannot_be_deleted(byoc: Aws, front: Front) -> None:
     assert byoc.deploy(*GPU).returncode == 0
+    front.fail("DeleteModel", refused("AccessDeniedException", "not authorized"))
+    done = byoc("down", "cola", "--where", "sagemaker", "--yes")
+    assert done.returncode == 1
+    assert "is not deleted" in done.stderr
+    assert not boto3.client("sagemaker").list_endpoints()["Endpoints"]
+    again = byoc("down", "cola", "--where", "sagemaker", "--yes")
+    assert again.returncode == 0, again.stderr
+    assert not boto3.client("sagemaker").list_models()["Models"]
+
+
+def test_an_endpoint_that_cannot_be_deleted_keeps_its_configuration(
+    byoc: Aws, front: Front
+) -> None:
+    assert byoc.deploy(*GPU, "--rollback").returncode == 0
     front.fail("DeleteEndpoint", refused("ValidationException", "Cannot delete: in use"))
     done = byoc("down", "cola", "--where", "sagemaker", "--yes")
     assert done.returncode == 1
     assert "endpoint cola is not deleted" in done.stderr
-    assert not boto3.client("sagemaker").list_models()["Models"]
+    assert "endpoint configuration cola-" in done.stderr
+    sagemaker = boto3.client("sagemaker")
+    assert len(sagemaker.list_models()["Models"]) == 1
+    assert len(sagemaker.list_endpoint_configs()["EndpointConfigs"]) == 1
+    assert not boto3.client("cloudwatch").describe_alarms()["MetricAlarms"], "goes on with others"
     again = byoc("down", "cola", "--where", "sagemaker", "--yes")
     assert again.returncode == 0, again.stderr
     assert not boto3.client("sagemaker").list_endpoints()["Endpoints"]
+
+
+def test_the_image_is_sent_by_its_digest_and_a_moved_tag_is_an_update(
+    byoc: Aws, front: Front
+) -> None:
+    assert byoc.deploy(*GPU).returncode == 0
+    sent = front.requests("CreateModel")[0]["PrimaryContainer"]["Image"]
+    assert sent.startswith(f"{HOST}/byoc-serving@sha256:")
+    missing = byoc.deploy(*GPU, "--image", f"{HOST}/byoc-serving:none")
+    assert missing.returncode == 1
+    assert "there is no image" in missing.stderr
+    layer = {"digest": "sha256:" + "1" * 64}
+    boto3.client("ecr").put_image(
+        repositoryName="byoc-serving",
+        imageTag="1",
+        imageManifest=json.dumps({"schemaVersion": 2, "config": {}, "layers": [layer]}),
+        imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
+    )
+    assert byoc.deploy(*GPU).returncode == 0
+    assert len(front.requests("UpdateEndpoint")) == 1
+    assert front.requests("CreateModel")[-1]["PrimaryContainer"]["Image"] != sent
+
+
+def test_an_update_keeps_the_number_of_instances_that_autoscaling_chose(
+    byoc: Aws, front: Front
+) -> None:
+    scale = ("--max-instances", "4", "--invocations-per-instance", "600")
+    assert byoc.deploy(*GPU, *scale).returncode == 0
+    assert byoc.deploy(*GPU, "--env", "BYOC_TOP_K=all").returncode == 0
+    (update,) = front.requests("UpdateEndpoint")
+    assert update["RetainAllVariantProperties"] is True
+
+
+def test_an_update_may_take_longer_on_aws_than_a_start_here(
+    byoc: Aws, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "START_SECONDS", 0.0)
+    front.steps("Endpoint", *[{"EndpointStatus": "Creating"}] * 5, {"EndpointStatus": "InService"})
+    done = byoc.deploy(*GPU)
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_that_would_be_sent_is_shown(byoc: Aws) -> None:
+    scale = ("--max-instances", "4", "--invocations-per-instance", "600")
+    done = byoc.deploy(*scale, "--rollback", "--print-request")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["PutScalingPolicy"]["ResourceId"] == "endpoint/cola/variant/AllTraffic"
+    for name in ("RegisterScalableTarget", "PutScalingPolicy"):
+        assert not faults(name, told[name], "application-autoscaling")
+    assert not faults("UpdateEndpoint", told["UpdateEndpoint"])
+    (alarm,) = told["PutMetricAlarm"]
+    assert not faults("PutMetricAlarm", alarm, "cloudwatch")
+
+
+def test_a_busy_container_is_asked_again_and_answers_keep_their_order(
+    byoc: Aws, front: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PAUSES", (0.01, 0.01))
+    headers = {"Content-Type": "application/json"}
+    busy = [503, 429]
+
+    def answer(call: Call) -> tuple[int, dict[str, str], bytes]:
+        if busy:
+            said = {"Message": "busy", "OriginalStatusCode": 503}
+            kind = "ModelError" if busy.pop() == 503 else "ModelNotReadyException"
+            code = 424 if kind == "ModelError" else 429
+            return code, {**headers, "x-amzn-ErrorType": kind}, json.dumps(said).encode()
+        texts = json.loads(call.body)["inputs"]
+        found = [{"label": text.split()[-1], "score": 0.5} for text in texts]
+        return 200, headers, json.dumps(found).encode()
+
+    front.answers["InvokeEndpoint"] = answer
+    (tmp_path / "texts.txt").write_text("".join(f"text {number}\n" for number in range(70)))
+    words = ("--where", "sagemaker", "--endpoint", "cola", "--file", str(tmp_path / "texts.txt"))
+    done = byoc("predict", *words, "--concurrency", "3", "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    assert not busy
+    rows = done.stdout.splitlines()[1:]
+    assert rows == [f"text {number},{number},0.5" for number in range(70)]
 
 
 def test_what_runs_is_shown_with_its_price(byoc: Aws, tmp_path: Path) -> None:

@@ -20,7 +20,10 @@ TEXTS_PER_REQUEST = 32
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try, where the endpoint has too much to do."""
 _TEXTS = ("text", "sentence")
-_BUSY = ("ThrottlingException", "ServiceUnavailable", "ModelNotReadyException")
+_BUSY = (
+    *("ThrottlingException", "ServiceUnavailable", "ServiceUnavailableException"),
+    *("ModelNotReadyException", "InternalDependencyException"),
+)
 
 
 def ask(
@@ -51,8 +54,11 @@ def _patiently(send: Callable[[], T]) -> T:
 
 
 def _is_busy(error: Exception) -> bool:
-    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
-    return isinstance(error, Unavailable) or code in _BUSY
+    answer = getattr(error, "response", {})
+    code = answer.get("Error", {}).get("Code", "")
+    # The container's own 503 comes wrapped: AWS answers 424, ModelError.
+    is_models = code == "ModelError" and answer.get("OriginalStatusCode") == 503
+    return isinstance(error, Unavailable) or code in _BUSY or is_models
 
 
 def read_texts(path: Path) -> list[str]:

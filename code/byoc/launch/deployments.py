@@ -41,12 +41,13 @@ def deploy(
     client: Client,
     endpoint: requests.Endpoint,
     say: Callable[[str], None],
-    deployment: requests.Request | None = None,
+    update: requests.Request | None = None,
     port: int | None = None,
 ) -> dict[str, Any]:
     """Creates or updates the endpoint and waits until it serves this version; its description.
 
-    ``deployment``: UpdateEndpoint's DeploymentConfig. Raises ``LaunchError`` with the reason where
+    ``update``: further fields of UpdateEndpoint; ``port``: a wish for an endpoint's first server
+    on this machine. Raises ``LaunchError`` with the reason where
     the endpoint cannot be had; one that was serving before goes on as it was.
     """
     wanted = versioned(endpoint)
@@ -67,8 +68,9 @@ def deploy(
     )
     if found:
         say(f"updating endpoint {name}: the version that serves goes on until the new one answers")
-        more = {"DeploymentConfig": deployment} if deployment else {}
-        client.update_endpoint(EndpointName=name, EndpointConfigName=wanted.part, **more)
+        if port is not None:
+            say("--port has no effect on an update: the next server listens beside this one")
+        client.update_endpoint(EndpointName=name, EndpointConfigName=wanted.part, **(update or {}))
     else:
         say(f"creating endpoint {name}")
         wish = {"Port": port} if port is not None else {}

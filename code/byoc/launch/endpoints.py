@@ -17,7 +17,10 @@ _POLL = {"process": 0.2, "local": 0.5}
 _AWS_POLL = 15.0
 UNDER_WAY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 START_SECONDS = 600.0
-"""How long an endpoint may take to come up."""
+"""How long an endpoint may take to come up on this machine."""
+_AWS_START_SECONDS = 4 * 3600.0
+"""On AWS, a last resort: SageMaker gives up by itself, after the download's and the server's limits
+(an hour each at most), and turns an update back after its MaximumExecutionTimeoutInSeconds."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,12 @@ def deploy(client: Client, endpoint: requests.Endpoint, port: int | None = None)
         undo.pop_all()
 
 
-def wait(client: Client, name: str, timeout: float = START_SECONDS) -> dict[str, Any]:
-    """Waits until the endpoint answers; raises ``LaunchError`` with the reason where it fails."""
+def wait(client: Client, name: str, timeout: float | None = None) -> dict[str, Any]:
+    """Waits until the endpoint answers; raises ``LaunchError`` with the reason where it fails.
+
+    ``timeout`` in seconds; None: as long as a start may take in that place.
+    """
+    timeout = start_seconds(client) if timeout is None else timeout
     deadline = time.monotonic() + timeout
     while True:
         found = client.describe_endpoint(EndpointName=name)
@@ -63,6 +70,11 @@ def wait(client: Client, name: str, timeout: float = START_SECONDS) -> dict[str,
 def poll_seconds(client: Client) -> float:
     """Between two looks at an endpoint."""
     return _POLL.get(getattr(client, "where", ""), _AWS_POLL)
+
+
+def start_seconds(client: Client) -> float:
+    """How long an endpoint may take to come up, or to be updated."""
+    return START_SECONDS if getattr(client, "where", "") in _POLL else _AWS_START_SECONDS
 
 
 def delete(client: Client, name: str) -> None:

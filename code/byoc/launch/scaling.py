@@ -37,28 +37,52 @@ def policy(endpoint: str) -> str:
 
 def scale(client: Any, endpoint: str, scaling: Scaling) -> None:
     """Registers the endpoint's variant and its target tracking; both may be there already."""
+    made = requests(endpoint, scaling)
+    client.register_scalable_target(**made["RegisterScalableTarget"])
+    client.put_scaling_policy(**made["PutScalingPolicy"])
+
+
+def requests(endpoint: str, scaling: Scaling) -> dict[str, dict[str, Any]]:
+    """The requests of ``scale`` by their operation."""
     target = {
         "ServiceNamespace": NAMESPACE,
         "ResourceId": resource(endpoint),
         "ScalableDimension": DIMENSION,
     }
-    client.register_scalable_target(**target, MinCapacity=scaling.least, MaxCapacity=scaling.most)
-    client.put_scaling_policy(
-        **target,
-        PolicyName=policy(endpoint),
-        PolicyType="TargetTrackingScaling",
-        TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": scaling.invocations,
-            "PredefinedMetricSpecification": {"PredefinedMetricType": METRIC},
+    tracked = {
+        "TargetValue": scaling.invocations,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": METRIC},
+    }
+    return {
+        "RegisterScalableTarget": {
+            **target,
+            "MinCapacity": scaling.least,
+            "MaxCapacity": scaling.most,
         },
-    )
+        "PutScalingPolicy": {
+            **target,
+            "PolicyName": policy(endpoint),
+            "PolicyType": "TargetTrackingScaling",
+            "TargetTrackingScalingPolicyConfiguration": tracked,
+        },
+    }
+
+
+def is_scaled(client: Any, endpoint: str) -> bool:
+    """Does autoscaling choose how many instances the endpoint has?"""
+    return bool(_targets(client, endpoint))
+
+
+def _targets(client: Any, endpoint: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.describe_scalable_targets(
+        ServiceNamespace=NAMESPACE, ResourceIds=[resource(endpoint)]
+    )["ScalableTargets"]
+    return found
 
 
 def unscale(client: Any, endpoint: str) -> bool:
     """Ends autoscaling; was there any? An endpoint that it scales cannot be deleted cleanly."""
-    found = client.describe_scalable_targets(
-        ServiceNamespace=NAMESPACE, ResourceIds=[resource(endpoint)]
-    )["ScalableTargets"]
+    found = _targets(client, endpoint)
     for target in found:
         client.deregister_scalable_target(
             ServiceNamespace=NAMESPACE,

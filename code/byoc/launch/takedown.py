@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from byoc.launch import deployments, scaling
@@ -17,10 +18,12 @@ AwsClient = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Step:
-    """Deletes one thing; ``told`` names it."""
+    """Deletes one thing; ``told`` names it; ``is_used``: by the endpoint while there."""
 
     told: str
     run: Callable[[], Any]
+    is_endpoint: bool = False
+    is_used: bool = False
 
 
 def listed(client: Any) -> list[dict[str, Any]]:
@@ -37,22 +40,34 @@ def plan(client: Client, name: str, aws: AwsClient | None = None) -> list[Step]:
     it may have alarms and autoscaling too."""
     steps = _aws_steps(name, aws) if aws else []
     if deployments.describe(client, name):
-        steps.append(Step(f"endpoint {name}", lambda: client.delete_endpoint(EndpointName=name)))
+        end = partial(client.delete_endpoint, EndpointName=name)
+        steps.append(Step(f"endpoint {name}", end, is_endpoint=True))
     for kind, names, delete in (
         ("endpoint configuration", _parts(client, "endpoint_configs", name), _delete_config),
         ("model", _parts(client, "models", name), _delete_model),
     ):
-        steps += [Step(f"{kind} {part}", _bound(delete, client, part)) for part in names]
+        steps += [
+            Step(f"{kind} {part}", _bound(delete, client, part), is_used=True) for part in names
+        ]
     return steps
 
 
 def run(steps: list[Step], say: Callable[[str], None]) -> None:
-    """Goes through all steps; raises ``LaunchError`` in the end where some have failed."""
-    failed = []
+    """Goes through all steps; raises ``LaunchError`` in the end where some have failed.
+
+    What an endpoint uses stays as long as that does: an endpoint without its configuration goes on
+    and costs, and nobody can see any more on what it runs.
+    """
+    failed: list[str] = []
+    is_up = False
     for step in steps:
+        if step.is_used and is_up:
+            failed.append(step.told)
+            continue
         try:
             step.run()
         except Exception as error:
+            is_up = is_up or step.is_endpoint
             failed.append(step.told)
             say(f"{step.told} is not deleted: {' '.join(str(error).split())}")
     if failed:
@@ -62,10 +77,7 @@ def run(steps: list[Step], say: Callable[[str], None]) -> None:
 def _aws_steps(name: str, aws: AwsClient) -> list[Step]:
     steps = []
     scaler, cloudwatch = aws("application-autoscaling"), aws("cloudwatch")
-    targets = scaler.describe_scalable_targets(
-        ServiceNamespace=scaling.NAMESPACE, ResourceIds=[scaling.resource(name)]
-    )["ScalableTargets"]
-    if targets:
+    if scaling.is_scaled(scaler, name):
         steps.append(Step(f"autoscaling of {name}", lambda: scaling.unscale(scaler, name)))
     there = cloudwatch.describe_alarms(AlarmNames=scaling.alarm_names(name))["MetricAlarms"]
     steps += [
