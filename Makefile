@@ -68,7 +68,7 @@ test-tuning: setup ## tuning here and on moto: both presets, SIGKILL at many mom
 test-local-mode: setup engine ## jobs, endpoints, transforms and tunings in SageMaker local mode and in processes
 	docker/programs.sh java nginx || true
 	docker/images.sh all
-	$(PYTEST) tests/local_mode
+	BYOC_LONG=1 $(PYTEST) tests/local_mode
 
 test-aws: setup ## everything that goes to AWS, against moto's server, the long forms too
 	docker/programs.sh docker-registry || true

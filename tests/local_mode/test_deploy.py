@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tunings import LONG
 
 from byoc.launch import programs
 from byoc.launch.endpoints import predict
@@ -167,6 +168,7 @@ def test_down_leaves_nothing(place: Path, deployed: subprocess.CompletedProcess[
     assert "there is nothing named cola" in again.stderr
 
 
+@pytest.mark.skipif(not LONG, reason="three containers: make test-local-mode")
 def test_the_same_in_containers(place: Path) -> None:
     """The real image in SageMaker local mode: deploy, ask, update, down."""
     fault = engine_fault()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from containers import TRAINING, containers_of, skip_without
-from tunings import BYOC
+from tunings import BYOC, LONG
 
 from byoc import cli
 from byoc.corpus import write_corpus
@@ -29,6 +29,7 @@ def result() -> TuningResult:
     return study_results.read(here.find(Path("out/tune/t"), "t", None))
 
 
+@pytest.mark.skipif(not LONG, reason="two containers train for minutes: make test-tuning")
 def test_trials_share_their_tokens_and_stop_ends_the_containers(tmp_path: Path) -> None:
     """Two at a time: one has an epoch and completes, the other would train for hours."""
     tiny = ["-Hmodel-name-or-path=scratch", "-Hmax-length=16", "-Hearly-stopping-patience=0"]

@@ -64,6 +64,7 @@ def test_trials_are_judged_by_the_model_that_they_keep(
     assert request["HyperParameters"] == {**found.fixed, **(found.best or trial).values}
 
 
+@pytest.mark.skipif(not LONG, reason="a training of its own: make test-tuning")
 def test_a_setting_that_cannot_matter_is_told_of_before_the_first_trial(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_setting_that_cannot_matter_is_told_of_before_the_first_trial(
     assert len(tokenized()) == (1 if trial.values["max-length"] == "256" else 2)
 
 
+@pytest.mark.skipif(not LONG, reason="a training of its own: make test-tuning")
 def test_the_best_trial_is_debugged_and_its_report_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,8 +146,8 @@ def _refuse_aws_only(options: Options) -> None:
             raise LaunchError(
                 f"{flag} is SageMaker's own: --where {options['where']} has none of it"
             )
-    for flag, value in (("--role", options["role"]), ("--tag", options["tags"])):
-        if value:
+    for flag, given in (("--role", options["role"]), ("--tag", options["tags"])):
+        if given:
             note(f"--where {options['where']}: {flag} has no effect here: there is no account")
     if options["where"] == "process" and options["instance_type"] not in (None, "local"):
         note("--where process: --instance-type has no effect here: the server uses what there is")
