@@ -46,6 +46,17 @@ def _patterns(shape: Any, value: Any, path: str = "") -> list[str]:
     return [fault for part in parts for fault in _patterns(*part)]
 
 
+MARKS = r"!-/:-@\[-`{-~\u00a1-\u00bf\u0300-\u036f\u2000-\u2bff"
+JAVAS = {
+    **dict.fromkeys(("L", "N", "Alnum"), r"\w"),
+    **dict.fromkeys(("Z", "Zs"), r"\s"),
+    **dict.fromkeys(("M", "P", "S"), MARKS),
+    "Print": "[ -~]",
+}
+"""Java's classes of characters, and what comes near them for Python's module."""
+
+
 def _python(pattern: str) -> str:
-    r"""The pattern without Java's classes: \p{L} and \p{N} are letters and digits, \p{Z} spaces."""
-    return re.sub(r"\\p\{[LN]\}", r"\\w", pattern).replace(r"\p{Z}", r"\s")
+    """The pattern without what is Java's, to which a character beyond 16 bits is two."""
+    pattern = re.sub(r"\\p\{(\w+)\}", lambda found: JAVAS[found[1]], pattern)
+    return pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010ffff")
