@@ -16,6 +16,7 @@ from torch import nn
 
 from byoc.training.config import TrainingConfig
 from byoc.training.faults import TrainingFault, reason
+from byoc.training.first_tokens import only_first_tokens
 
 _DROPOUT = re.compile(r"drop(out)?(_p|_prob)?$|pdrop$|dropout_prob$")
 
@@ -27,6 +28,7 @@ def adapt(model: Any, config: TrainingConfig) -> Any:
     """
     if config.dropout is not None:
         set_dropout(model, config.dropout)
+    only_first_tokens(model)
     if config.gradient_checkpointing:
         _checkpoint_gradients(model)
     if config.lora_rank:
