@@ -50,3 +50,26 @@ def test_what_was_hidden_while_libraries_were_imported_is_there_afterwards() -> 
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "True\n", done.stderr
+
+
+def test_training_starts_in_an_image_that_holds_torchvision(tmp_path: Path) -> None:
+    """torchmetrics imports it where it is installed, and it imports PIL, which is hidden."""
+    package, metadata = tmp_path / "torchvision", tmp_path / "torchvision-0.29.1.dist-info"
+    package.mkdir()
+    metadata.mkdir()
+    package.joinpath("__init__.py").write_text("from PIL import Image\n")
+    metadata.joinpath("METADATA").write_text(
+        "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.29.1\n"
+    )
+    program = (
+        "from byoc.training import libraries\n"
+        "with libraries.importing():\n"
+        "    import transformers, pytorch_lightning\n"
+        "import torchvision\n"
+        "print('both')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout == "both\n", done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -99,7 +100,11 @@ class Sender:
     def _run(self, url: str, connections: int, seconds: float, pause: float) -> Load:
         command = [PROGRAM, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
         command += ["--timeout", "60s", "-s", str(self._script), url]
-        environment = {"BENCH_BODIES": str(self._bodies), "BENCH_PAUSE": str(pause)}
+        environment = {
+            **os.environ,
+            "BENCH_BODIES": str(self._bodies),
+            "BENCH_PAUSE": str(pause),
+        }
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
         if not found:

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-HIDDEN = ("matplotlib", "scipy", "sklearn", "PIL", "rich")
+HIDDEN = ("matplotlib", "scipy", "sklearn", "PIL", "rich", "torchvision")
 """What Lightning's torchmetrics and transformers import where it is installed, for metrics, plots,
-images and progress bars that no text classifier has: a quarter of the time of all imports."""
+images and progress bars that no text classifier has: a quarter of the time of all imports. No image
+of ours holds torchvision, but one made from it may, and it cannot be imported without PIL."""
 
 
 @contextmanager
