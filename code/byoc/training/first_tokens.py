@@ -37,7 +37,7 @@ def only_first_tokens(model: Any) -> bool:
     is_decoder = getattr(model.config, "is_decoder", False)
     if names is None or is_decoder or model.config._attn_implementation != "sdpa":
         return False
-    if names is _DISTILBERT:
+    if names == _DISTILBERT:
         layer = model.base_model.transformer.layer[-1]
         attention, reader = layer.attention, layer.sa_layer_norm
     else:
@@ -50,6 +50,9 @@ def only_first_tokens(model: Any) -> bool:
 
 def _attention(names: tuple[str, str, str]) -> Any:
     """The forward of an attention module whose projections have these names."""
+    # DistilBERT's attention ends with its output projection, BERT's is followed by it. Told here:
+    # in what torch.compile traces, a tuple is not identical with itself.
+    projects = names == _DISTILBERT
 
     def forward(
         self: Any, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any
@@ -70,8 +73,7 @@ def _attention(names: tuple[str, str, str]) -> Any:
             scale=self.scaling,
         )
         context = found.transpose(1, 2).flatten(2)
-        # DistilBERT's attention ends with its output projection, BERT's is followed by it.
-        return (self.out_lin(context) if names is _DISTILBERT else context), None
+        return (self.out_lin(context) if projects else context), None
 
     return forward
 
