@@ -7,8 +7,9 @@ LOCKS       := $(wildcard docker/requirements/*.txt)
 ACCELERATOR ?= cpu
 WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
+place        = $(if $(wildcard $(1)),$(abspath $(1)),$(1))
 
-.PHONY: help demo test setup engine images lint lock \
+.PHONY: help demo guide test setup engine images lint lock \
         test-unit test-contract-training test-conformance check-others test-kill test-tuning test-aws \
         test-cuda-images bench bench-images bench-train bench-serve bench-gpu bench-debug \
         bench-debug-report bench-tuning bench-data \
@@ -18,7 +19,13 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: setup ## the main job: train, serve, predict (WHERE=auto|process|local DATA=… MODEL=…)
-	docker/demo.sh "$(WHERE)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
+	where=$$(docker/place.sh "$(WHERE)") && $(VENV)/bin/byoc demo --where "$$where" \
+		$(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
+
+guide: setup ## the guide's whole path, docs/guide/cola.sh, in the folder OUT (WHERE=auto|process|local DATA=… MODEL=…)
+	where=$$(docker/place.sh "$(WHERE)") && mkdir -p "$(or $(OUT),out/guide)" && cd "$(or $(OUT),out/guide)" && \
+		WHERE=$$where DATA="$(call place,$(DATA))" MODEL="$(call place,$(MODEL))" PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
+		"$(CURDIR)/docs/guide/cola.sh"
 
 test: setup ## lint and all tests; what a machine cannot run is skipped, with the reason
 	docker/programs.sh java nginx docker-registry chromium || true

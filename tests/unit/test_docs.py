@@ -37,3 +37,15 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_guides_pages_quote_its_script() -> None:
+    guide = ROOT / "docs" / "guide"
+    script = (guide / "cola.sh").read_text(encoding="utf-8")
+    parts = re.findall(r"^# --- (\S+)\n(.*?)\n*(?=^# --- |\Z)", script, flags=re.M | re.S)
+    assert {name for name, _ in parts} == {page.name for page in guide.glob("*.md")}
+    for name, part in parts:
+        page = (guide / name).read_text(encoding="utf-8")
+        assert f"```bash\n{part}\n```" in page, f"{name} does not quote cola.sh's part"
+        for wanted in ("costs", "undo"):
+            assert wanted in page, f"{name}: what it {wanted}"
