@@ -70,6 +70,16 @@ def test_a_loss_scale_that_is_being_found_is_no_explosion() -> None:
     assert judge(saves, "ExplodingTensor", "aws").fired == 2
 
 
+def test_a_gradient_that_explodes_in_the_last_save_is_not_waited_for() -> None:
+    """Training ends when the loss is NaN: no further save comes."""
+    saves = Saves()
+    for value in (1.0, 1.0, np.nan):
+        saves.train(gradient__a={"abs_mean": value}, loss=1.0)
+    result = judge(saves, "ExplodingTensor")
+    assert result.fired == 1
+    assert result.findings[0].tensor == "gradient/a"
+
+
 def _start(spread: float, gradient: float, loss: float) -> Saves:
     saves = Saves()
     for step in range(10):

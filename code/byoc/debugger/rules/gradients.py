@@ -85,7 +85,9 @@ class ExplodingTensor(TensorRule):
     mean of a tensor with NaN are NaN).
 
     recommended: a gradient must be so in ``gradient_patience`` saves in a row: mixed precision
-    finds its loss scale by overflowing, and skips those steps.
+    finds its loss scale by overflowing, and skips those steps. In the job's last save once is
+    enough: no later one tells whether the step was skipped, or was the last before a loss of NaN
+    ended the job.
     """
 
     needs = "tensors"
@@ -98,6 +100,7 @@ class ExplodingTensor(TensorRule):
 
     def start(self) -> None:
         self._in_a_row: dict[str, int] = {}
+        self._unsaid: tuple[Save, list[str], int] | None = None
 
     def check(self, save: Save) -> list[Finding] | None:
         everything = not (self.p.collection_names or self.p.tensor_regex)
@@ -105,26 +108,31 @@ class ExplodingTensor(TensorRule):
         names = self.pick(save, self.p.collection_names, regex)
         if not names:
             return None
-        bad = []
+        bad, early = [], []
         for name in names:
-            self._in_a_row[name] = (
-                self._in_a_row.get(name, 0) + 1 if self._is_bad(save, name) else 0
-            )
+            if not self._is_bad(save, name):
+                self._in_a_row[name] = 0
+                continue
+            self._in_a_row[name] = self._in_a_row.get(name, 0) + 1
             patience = self.p.gradient_patience if "gradient" in name else 1
-            if self._in_a_row[name] >= patience:
-                bad.append(name)
-        if not bad:
+            (bad if self._in_a_row[name] >= patience else early).append(name)
+        self._unsaid = (save, early, len(names)) if early and not bad else None
+        return [self._said(save, bad, len(names))] if bad else []
+
+    def finish(self) -> list[Finding]:
+        if self._unsaid is None:
             return []
+        return [self._said(*self._unsaid)]
+
+    def _said(self, save: Save, bad: list[str], of: int) -> Finding:
         kind = "NaN" if self.p.only_nan else "NaN or infinity"
-        return [
-            self.finding(
-                save,
-                f"{len(bad)} of {len(names)} tensors hold {kind}; the first is {bad[0]}",
-                "lower the learning rate, clip gradients, or train in bf16 or fp32 instead of fp16",
-                tensor=bad[0],
-                tensors=len(bad),
-            )
-        ]
+        return self.finding(
+            save,
+            f"{len(bad)} of {of} tensors hold {kind}; the first is {bad[0]}",
+            "lower the learning rate, clip gradients, or train in bf16 or fp32 instead of fp16",
+            tensor=bad[0],
+            tensors=len(bad),
+        )
 
     def _is_bad(self, save: Save, name: str) -> bool:
         whole = save.whole(name)
