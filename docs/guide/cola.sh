@@ -39,18 +39,21 @@ if on_aws; then
 fi
 
 # --- train.md
-settings=(-H label-names=unacceptable,acceptable -H "epochs=$EPOCHS")
-[[ -n $MODEL ]] || settings+=(-H model-name-or-path=scratch -H batch-size=64 -H max-length=32)
-rate=(-H lr="$([[ -n $MODEL ]] && echo 3e-5 || echo 1e-3)")
+settings=(-H "label-names=unacceptable,acceptable" -H "epochs=$EPOCHS")
+lr=3e-5 rates=1e-5:1e-4
+if [[ -z $MODEL ]]; then
+    settings+=(-H model-name-or-path=scratch -H batch-size=64 -H max-length=32)
+    lr=1e-3 rates=5e-4:2e-3
+fi
 byoc train --where "$WHERE" --job-name "$NAME" "${channels[@]}" "${place[@]}" \
-    "${settings[@]}" "${rate[@]}" --debug | tee train.log
+    "${settings[@]}" -H "lr=$lr" --debug | tee train.log
 artifact=$(sed -nE 's|^model: (file://)?||p' train.log)
 
 # --- tune.md
 trials=("${place[@]}")
 on_aws || trials=(--output out/tune)
 byoc tune --where "$WHERE" --name "$NAME" "${channels[@]}" "${trials[@]}" "${settings[@]}" \
-    --objective val_mcc -H monitor=val_mcc --range lr=1e-4:3e-3:Logarithmic \
+    --objective val_mcc -H monitor=val_mcc --range "lr=$rates:Logarithmic" \
     --range warmup-ratio=0.0:0.2 --max-jobs "$TRIALS" --max-parallel 2
 
 # --- debug.md
@@ -68,8 +71,8 @@ byoc predict --where "$WHERE" --endpoint "$NAME" \
     "The keys near the cabinet are heavy." "The keys near the cabinet is heavy."
 
 # --- transform.md
-printf '{"inputs": "The %s near the door %s quiet."}\n' \
-    dogs are dog is dogs is dog are > texts.jsonl
+printf '{"inputs": "The %s near the cabinet %s heavy."}\n' \
+    keys are key is keys is key are > texts.jsonl
 input=texts.jsonl place=(--output out/transform)
 if on_aws; then
     byoc data upload texts.jsonl "s3://$BUCKET/texts" | tee sent
