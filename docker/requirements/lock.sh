@@ -6,6 +6,7 @@
 #   uv.txt        the installer itself
 #   smdebug.txt   smdebug without its own pins, which nothing else here could live with
 #   model-trainer.txt  what ModelTrainer of the SDK needs besides .venv, for a test (docker/model_trainer.sh)
+#   sdk-v2.txt    version 2 of the SageMaker SDK, an environment of its own, for a test (docker/sdk_v2.sh)
 #   torch-cpu.txt torch's CPU build            torch-cuda.txt  its CUDA build with NVIDIA's wheels
 #
 # torch stands apart because one version comes as two builds with different needs.
@@ -49,6 +50,7 @@ compile uv.txt - --no-deps <<<'uv==0.13.9'
 compile smdebug.txt - --no-deps <<<'smdebug==1.0.34'
 # Without its needs: near 1 GB of mlflow, which ModelTrainer does not import; two packages it does.
 compile model-trainer.txt - --no-deps <<<$'sagemaker-train==1.27.0\ngraphene<4\ngraphql-relay'
+compile sdk-v2.txt - <<<'sagemaker[local]==2.257.1'
 
 # Of the CUDA build's needs only what no other lock names: torch itself, triton, NVIDIA's wheels.
 shared=()

@@ -81,6 +81,8 @@ def test_the_whole_path_sends_every_request(
     artifact = f"s3://{account.bucket}/out/cola/output/model.tar.gz"
     models = [it["PrimaryContainer"]["ModelDataUrl"] for it in front.requests("CreateModel")]
     assert models == [artifact, artifact], "of the endpoint and of the transform"
+    pinned = [it["PrimaryContainer"]["Image"] for it in front.requests("CreateModel")]
+    assert all(image.startswith(f"{HOST}/byoc-serving@sha256:") for image in pinned)
     assert f"model: {artifact}" in done.stdout
     assert (work / "report/report.html").is_file()
     assert (work / "out/tune/cola/tuning.html").is_file()

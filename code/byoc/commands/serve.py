@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from byoc.commands.common import SERVING_IMAGE, note, say, unique_name, where_option
-from byoc.launch import endpoints, requests
+from byoc.launch import endpoints, images, requests
 from byoc.launch.clients import make_client
 from byoc.launch.errors import LaunchError
 from byoc.launch.uris import to_uri
@@ -43,7 +43,7 @@ def serve(
         raise LaunchError("--where sagemaker needs --role, the ARN of the model's execution role")
     endpoint = requests.Endpoint(
         name=endpoint_name or unique_name("byoc-serve"),
-        image=image,
+        image=images.pinned(image, hosting=True) if aws else image,
         model_data=model_data if "://" in model_data else to_uri(Path(model_data)),
         role=role or requests.LOCAL_ROLE,
         instance_type=instance_type or (_instance(multi_model) if aws else "local"),

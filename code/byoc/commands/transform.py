@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from byoc.commands.common import SERVING_IMAGE, note, say, unique_name, where_option
-from byoc.launch import requests, transform
+from byoc.launch import images, requests, transform
 from byoc.launch.clients import make_client
 from byoc.launch.errors import LaunchError
 from byoc.launch.uris import to_uri
@@ -82,7 +82,7 @@ def transform_(
         return
     model = requests.Endpoint(
         name=name,
-        image=image,
+        image=images.pinned(image, hosting=True) if aws else image,
         model_data=_uri(model_data, aws, "model-data"),
         role=role or requests.LOCAL_ROLE,
     )
