@@ -36,6 +36,9 @@ install_torch
 install --require-hashes -r $LOCKS/smdebug.txt
 "$VENV/bin/python" docker/patch_smdebug.py
 # Last: our `train` takes the place of the one that sagemaker-training brings.
-install --no-build-isolation --editable .
+# Bytecode of all packages, here and now: where PYTHONDONTWRITEBYTECODE is set nothing would ever be
+# kept, and each program would compile torch and transformers anew, which takes seconds.
+install --no-build-isolation --compile-bytecode --editable .
+"$VENV/bin/python" -m compileall -q code
 touch "$VENV/.complete"
 say "$VENV is ready: $VENV/bin/byoc"

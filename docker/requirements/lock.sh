@@ -50,7 +50,7 @@ compile uv.txt - --no-deps <<<'uv==0.13.9'
 compile smdebug.txt - --no-deps <<<'smdebug==1.0.34'
 # Without its needs: near 1 GB of mlflow, which ModelTrainer does not import; two packages it does.
 compile model-trainer.txt - --no-deps <<<$'sagemaker-train==1.27.0\ngraphene<4\ngraphql-relay'
-compile sdk-v2.txt - <<<'sagemaker[local]==2.257.1'
+compile sdk-v2.txt - <<<'sagemaker[local]==2.257.7'
 
 # Of the CUDA build's needs only what no other lock names: torch itself, triton, NVIDIA's wheels.
 shared=()
