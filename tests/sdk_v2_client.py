@@ -1,5 +1,7 @@
-"""`python sdk_v2_client.py FOLDER`: trains and hosts by version 2 of the SageMaker SDK, in its local
-mode, with our images; runs in that SDK's own environment. The last line is JSON."""
+"""`python sdk_v2_client.py FOLDER`: trains and hosts by version 2 of the SageMaker SDK.
+
+In local mode, with our images, in that SDK's own environment. The last line is JSON.
+"""
 
 from __future__ import annotations
 

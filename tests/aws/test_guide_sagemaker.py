@@ -46,9 +46,7 @@ def _job_output(folder: Path) -> bytes:
     return (folder / "output.tar.gz").read_bytes()
 
 
-def test_the_whole_path_sends_every_request(
-    front: Front, account: Account, tmp_path: Path
-) -> None:
+def test_the_whole_path_sends_every_request(front: Front, account: Account, tmp_path: Path) -> None:
     boto3.client("ecr").create_repository(repositoryName="byoc-serving")
     put_image("byoc-serving", "1")
     body = _job_output(tmp_path)

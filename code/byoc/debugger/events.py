@@ -82,14 +82,16 @@ def _merge(first: Save, second: Save) -> Save:
 
 def _of_file(path: Path) -> Iterator[Save]:
     save: Save | None = None
+    after = 0
     headers: dict[bytes, tuple[Any, tuple[int, ...]]] = {}
     data = path.read_bytes()
     for start, end in _frames(data):
-        if save is not None and _add_scalar(save, data, start):
+        if save is not None and _add_scalar(save, data, start, end - after):
             continue
         event = _event(data, start, end)
         if event is None:
             continue
+        after = end - event.tensor[1]  # the mode and its step, the same for all of a save
         if save is None:
             save = Save(event.step, *_mode(event.metadata, event.step), event.time)
         _add(save, event.tag, _tensor(data, event.tensor, headers, path))
@@ -97,31 +99,39 @@ def _of_file(path: Path) -> Iterator[Save]:
         yield save
 
 
-_NAMES: dict[bytes, tuple[str, tuple[str, bool] | None]] = {}
-"""Of scalars that were met: thousands of saves have the same few hundred."""
+Scalar = tuple[str, tuple[str, bool] | None]
+_SCALARS: dict[bytes, Scalar | None] = {}
+"""What the bytes between step and value say: thousands of saves have the same few hundred."""
+_LONGEST, _MOST = 1024, 100_000
+"""Bytes of an event that may be a scalar's; entries that are kept."""
 _SCALAR = b"\x42\x0a\x08\x01\x12\x00\x22\x04"
 """A TensorProto of one float32 without a shape, up to its four bytes."""
 _FLOAT = struct.Struct("<f").unpack_from
 
 
-def _add_scalar(save: Save, data: bytes, start: int) -> bool:
+def _add_scalar(save: Save, data: bytes, start: int, end: int) -> bool:
     """Adds an event that holds one float32, as most do, in a tenth of the time; False where it is
-    another, or has its fields in another order than smdebug's.
+    another, or has its fields in another order than smdebug's. ``end``: of its tensor.
     """
+    if data[start] != 0x09 or end - start > _LONGEST:
+        return False
     at = start + 9
-    if data[start] != 0x09:
+    if data[at] == 0x10:  # the step, which all events of a save share
+        at += 1
+        while data[at] >= 128:
+            at += 1
+        at += 1
+    told = data[at : end - 4]
+    if told in _SCALARS:
+        found = _SCALARS[told]
+    else:
+        if len(_SCALARS) >= _MOST:
+            _SCALARS.clear()
+        found = _SCALARS[told] = _scalar(told)
+    if found is None:
         return False
-    for key in (0x10, 0x2A, 0x0A, 0x0A):  # step; the lengths of summary, value and tag
-        if data[at] == key:
-            length, at = _varint(data, at + 1)
-        elif key != 0x10:
-            return False
-    end = at + length
-    if not data.startswith(_SCALAR, end):
-        return False
-    tag = data[at:end]
-    name, reduction = _NAMES.get(tag) or _NAMES.setdefault(tag, _split(tag.decode("utf-8")))
-    value: float = _FLOAT(data, end + len(_SCALAR))[0]
+    name, reduction = found
+    value: float = _FLOAT(data, end - 4)[0]
     if reduction is None:
         save.tensors[name] = np.array(value, np.float32)
     elif name in save.reductions:
@@ -129,6 +139,18 @@ def _add_scalar(save: Save, data: bytes, start: int) -> bool:
     else:
         save.reductions[name] = {reduction: value}
     return True
+
+
+def _scalar(told: bytes) -> Scalar | None:
+    """The name in the bytes from the summary's key to the value; None: it is no scalar."""
+    at = 0
+    for key in (0x2A, 0x0A, 0x0A):  # the lengths of summary, value and tag
+        if at >= len(told) or told[at] != key:
+            return None
+        length, at = _varint(told, at + 1)
+    if told[at + length :] != _SCALAR:
+        return None
+    return _split(told[at : at + length].decode("utf-8"))
 
 
 def _frames(data: bytes) -> Iterator[tuple[int, int]]:

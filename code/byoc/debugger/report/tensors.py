@@ -16,6 +16,7 @@ PAD = 0
 
 GRADIENT = names.gradient("")
 LOSS, PADDING, L2, ABS_MEAN = "loss", "padding", "l2", "abs_mean"
+_KINDS = ((L2, ("l2", False)), (ABS_MEAN, ("mean", True)))
 
 
 @dataclass
@@ -51,36 +52,33 @@ class Tensors:
                 return found
         return {}
 
-    def add(self, kind: str, save: Save, name: str, value: float) -> None:
-        key = (kind, save.mode.name, name)
+    def add(self, key: tuple[str, str, str], step: int, value: float) -> None:
         column = self.columns.get(key)
         if column is None:
             column = self.columns[key] = Column()
-        column.steps.append(save.mode_step)
+        column.steps.append(step)
         column.values.append(value)
 
     def take(self, save: Save) -> None:
         """Of one save the loss, the share of padding, and the size of each gradient."""
         self.saves += 1
+        mode, step = save.mode.name, save.mode_step
         if names.LOSS in save.tensors or names.LOSS in save.reductions:
             loss = save.scalar(names.LOSS)
             if loss is not None:
-                self.add(LOSS, save, names.LOSS, loss)
+                self.add((LOSS, mode, names.LOSS), step, loss)
         ids = save.whole(names.INPUT_IDS) if names.INPUT_IDS in save.tensors else None
         if ids is not None and ids.size:
-            self.add(PADDING, save, names.INPUT_IDS, float(np.mean(ids == self.pad)))
-        self._take_gradients(save)
-
-    def _take_gradients(self, save: Save) -> None:
+            self.add((PADDING, mode, names.INPUT_IDS), step, float(np.mean(ids == self.pad)))
         for name, reductions in save.reductions.items():
             if name.startswith(GRADIENT):
-                for kind, key in ((L2, ("l2", False)), (ABS_MEAN, ("mean", True))):
+                for kind, key in _KINDS:
                     if key in reductions:
-                        self.add(kind, save, name.removeprefix(GRADIENT), reductions[key])
+                        self.add((kind, mode, name[len(GRADIENT) :]), step, reductions[key])
         for name in save.tensors:
             norm = save.reduction(name, "l2") if name.startswith(GRADIENT) else None
             if norm is not None:
-                self.add(L2, save, name.removeprefix(GRADIENT), norm)
+                self.add((L2, mode, name[len(GRADIENT) :]), step, norm)
 
 
 def tensors_of(run: Run) -> Tensors:

@@ -108,7 +108,8 @@ class ExplodingTensor(TensorRule):
         names = self.pick(save, self.p.collection_names, regex)
         if not names:
             return None
-        bad, early = [], []
+        bad: list[str] = []
+        early: list[str] = []
         for name in names:
             if not self._is_bad(save, name):
                 self._in_a_row[name] = 0
@@ -137,8 +138,11 @@ class ExplodingTensor(TensorRule):
     def _is_bad(self, save: Save, name: str) -> bool:
         whole = save.whole(name)
         if whole is None:
+            values = save.reductions.get(name, {}).values()
+            if math.isfinite(sum(values)):  # as nearly always
+                return False
             bad = math.isnan if self.p.only_nan else _is_not_finite
-            return any(bad(value) for value in save.reductions.get(name, {}).values())
+            return any(bad(value) for value in values)
         if whole.dtype.kind not in "fc":
             return False
         return bool(np.isnan(whole).any() if self.p.only_nan else not np.isfinite(whole).all())
