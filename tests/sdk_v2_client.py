@@ -1,6 +1,6 @@
 """`python sdk_v2_client.py FOLDER`: trains and hosts by version 2 of the SageMaker SDK.
 
-In local mode, with our images, in that SDK's own environment. The last line is JSON.
+In local mode, with our images, in that SDK's own environment. What came of it: told.json.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def main() -> None:
         answers = predictor.predict({"inputs": TEXTS})
     finally:
         predictor.delete_endpoint()
-    print(json.dumps({"model": estimator.model_data, "answers": answers}))
+    told = {"model": estimator.model_data, "answers": answers}
+    (folder / "told.json").write_text(json.dumps(told))
 
 
 main()
