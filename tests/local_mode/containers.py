@@ -27,8 +27,20 @@ def skip_without(*images: str) -> None:
 
 def containers_of(place: Path) -> str:
     """Containers whose compose file lies under this test's folder, running or not."""
-    label = '{{.Label "com.docker.compose.project.config_files"}}'
+    return "\n".join(file for _, file in _listed(place))
+
+
+def remove_stopped(place: Path) -> None:
+    """Of those the ones that have ended; one that runs stays, and is seen."""
+    for identity, _ in _listed(place):
+        subprocess.run(["docker", "rm", identity], capture_output=True)
+
+
+def _listed(place: Path) -> list[tuple[str, str]]:
+    """(id, compose file) of each."""
+    form = '{{.ID}} {{.Label "com.docker.compose.project.config_files"}}'
     listed = subprocess.run(
-        ["docker", "ps", "-a", "--format", label], capture_output=True, text=True, check=True
+        ["docker", "ps", "-a", "--format", form], capture_output=True, text=True, check=True
     )
-    return "\n".join(line for line in listed.stdout.splitlines() if line.startswith(str(place)))
+    pairs = [line.partition(" ") for line in listed.stdout.splitlines()]
+    return [(identity, file) for identity, _, file in pairs if file.startswith(str(place))]

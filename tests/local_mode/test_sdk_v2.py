@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from containers import SERVING, TRAINING, containers_of, skip_without
+from containers import SERVING, TRAINING, containers_of, remove_stopped, skip_without
 
 from byoc.corpus import write_corpus
-from byoc.launch.local_session import remove
 
 ROOT = Path(__file__).parents[2]
 HYPERPARAMETERS = {
@@ -47,5 +46,5 @@ def test_an_estimator_trains_and_deploys(tmp_path: Path) -> None:
     assert "val_mcc=" in said
     assert told["model"].startswith("file://")
     assert Path(told["model"].removeprefix("file://")).is_file()
-    remove(tmp_path)  # version 2 leaves its stopped containers
+    remove_stopped(tmp_path)  # version 2 leaves its stopped containers
     assert containers_of(tmp_path) == ""
