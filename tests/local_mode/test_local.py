@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from containers import SERVING, TRAINING, containers_of, skip_without
 
+from byoc import cli
 from byoc.corpus import write_corpus
 from byoc.launch import endpoints, jobs, requests
 from byoc.launch.clients import make_client, make_runtime
@@ -91,6 +93,32 @@ def test_stop_reaches_the_container(place: Path, wait_for_end: Callable[..., str
     client = make_client("local")
     client.create_training_job(**requests.training_job(job(place, "stopped", epochs="1000")))
     assert wait_for_end(client, "stopped") == "Stopped"
+    assert containers_of(place) == ""
+
+
+def test_the_jobs_commands_see_and_stop_a_container(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def byoc(*words: str) -> str:
+        capsys.readouterr()
+        assert cli.run(list(words)) == 0
+        return capsys.readouterr().out
+
+    hyperparameters = [f"-H{name}={value}" for name, value in {**TINY, "epochs": "1000"}.items()]
+    where = ("--where", "local")
+    channels = ["--train", str(place / "data/train"), "--output", str(place / "out")]
+    byoc("train", *where, "--no-wait", "--job-name", "seen", *channels, *hyperparameters)
+    deadline = time.monotonic() + 120
+    while "epoch=1 " not in byoc("jobs", "logs", "--no-follow", "seen", *where):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    listed = byoc("jobs", "list", *where, "--name", "seen")
+    assert "InProgress" in listed
+    assert "status:   InProgress" in byoc("jobs", "show", "seen", *where)
+    assert "seen: Stopped" in byoc("jobs", "stop", "seen", *where)
+    shown = byoc("jobs", "show", "seen", *where)
+    assert "status:   Stopped" in shown
+    assert (place / "out/seen/output/model.tar.gz").is_file(), "the best model so far is kept"
     assert containers_of(place) == ""
 
 

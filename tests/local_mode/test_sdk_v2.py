@@ -22,9 +22,7 @@ HYPERPARAMETERS = {
 }
 
 
-@pytest.mark.skipif(
-    not os.environ.get("BYOC_LONG"), reason="BYOC_LONG=1: another SDK, a minute"
-)
+@pytest.mark.skipif(not os.environ.get("BYOC_LONG"), reason="BYOC_LONG=1: another SDK, a minute")
 def test_an_estimator_trains_and_deploys(tmp_path: Path) -> None:
     skip_without(TRAINING, SERVING)
     made = subprocess.run(
