@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from containers import containers_of
 
 from byoc.commands.common import SERVING_IMAGE
 from byoc.launch import local, programs
@@ -86,6 +87,7 @@ def test_line_by_line(place: Path, where: str) -> None:
     bad = [number for number, row in enumerate(rows) if row[0] == ""]
     assert bad == [100, 101, 70_000]
     assert "double quotes" in rows[101][2]
+    assert where != "local" or not containers_of(place)
     scores = [float(rows[number][1]) for number in range(0, LINES, 997)]
     assert scores == pytest.approx(expected(place), abs=0.02)  # the default kernel may be int8
 

@@ -130,6 +130,45 @@ def test_int8_scores_do_not_depend_on_company() -> None:
         assert compute([row], 1)[0] == pytest.approx(scores, abs=1e-5)
 
 
+def test_a_few_large_inputs_do_not_take_all_steps_of_int8() -> None:
+    """As encoders have them: some channels thirty times as large as the rest."""
+    import torch
+
+    from byoc.serving.linears import Int8Linear, WatchedLinear, has_int8
+
+    if not has_int8():
+        pytest.skip("this CPU does not multiply bytes (VNNI)")
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(64, 96, generator=generator)
+    x[:, ::24] *= 30
+    weight, bias = torch.randn(32, 96, generator=generator) / 10, torch.randn(32)
+    for lowest, given in ((0.0, x.relu()), (None, x)):
+        watched = WatchedLinear(weight, bias)
+        exact = watched(given)
+        plain = (Int8Linear(weight, bias, lowest)(given) - exact).abs().mean()
+        evened = (Int8Linear(weight, bias, lowest, watched.reach)(given) - exact).abs().mean()
+        assert evened < plain / 1.5, lowest
+    silent = Int8Linear(weight, bias, None, torch.zeros(96))(x)
+    assert (silent - exact).abs().mean() < 0.3, "a channel that was silent may speak up"
+
+
+def test_auto_takes_the_fastest_that_the_cpu_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    from byoc.serving import engine
+
+    monkeypatch.setattr(engine, "LEAST", 0)
+    for has_bf16, has_int8, told in (
+        (True, True, "bf16, packed"),
+        (False, True, "int8, packed"),
+        (False, False, "fp32, packed"),
+    ):
+        if told.startswith("int8") and not engine.has_int8():
+            continue
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "has_bf16", lambda has=has_bf16: has)
+            patch.setattr(engine, "has_int8", lambda has=has_int8: has)
+            assert engine.engine_of(made("bert", {})).told == told
+
+
 @pytest.mark.parametrize(
     ("precision", "kind", "cause"), [("fp16", "bert", "for GPUs"), ("int8", "albert", "albert")]
 )

@@ -99,3 +99,15 @@ def remove(folder: Path) -> None:
     removes it.
     """
     compose(folder, "down", "--volumes", "-t", "30")
+    # After a transform the SDK deletes the compose file itself and leaves the container.
+    for identity in _left(folder):
+        subprocess.run(["docker", "rm", "--force", identity], capture_output=True, check=False)
+
+
+def _left(folder: Path) -> list[str]:
+    """Ids of the containers whose compose file lay under ``folder``, whether it is there or not."""
+    form = '{{.ID}} {{.Label "com.docker.compose.project.config_files"}}'
+    command = ["docker", "ps", "--all", "--no-trunc", "--format", form]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    pairs = (line.partition(" ") for line in listed.splitlines())
+    return [identity for identity, _, file in pairs if folder in Path(file).parents]

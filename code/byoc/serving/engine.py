@@ -1,26 +1,36 @@
 """How a loaded model is computed: the fastest way that this machine has and that agrees.
 
-On a CPU an encoder of a known family is packed (``byoc.serving.packed``), on 8-bit integers where
-the CPU multiplies them. Any other model runs as Hugging Face built it, padded to the longest. On
-a GPU its computation is captured as CUDA graphs (``byoc.serving.gpu``).
+On a CPU an encoder of a known family is packed (``byoc.serving.packed``), in bf16 where the CPU has
+AMX, on 8-bit integers where it multiplies those. Any other model runs as Hugging Face built it,
+padded to the longest. On a GPU its computation is captured as CUDA graphs (``byoc.serving.gpu``).
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from byoc.serving.batching import Compute, Row
-from byoc.serving.linears import FloatLinear, Int8Linear, Linear, has_int8
+from byoc.serving.linears import (
+    FloatLinear,
+    Int8Linear,
+    Linear,
+    WatchedLinear,
+    has_bf16,
+    has_int8,
+)
 from byoc.serving.packed import NotPackable, PackedEncoder, pack
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-LEAST_FOR_INT8 = 4_000_000
-"""Weights of an encoder: a smaller one is no faster on integers, and stays exact."""
+LEAST = 4_000_000
+"""Weights of an encoder: a smaller one is no faster in bf16 or on integers, and stays exact."""
+_WATCHED = [16] * 32
+"""Lengths of the sequences of arbitrary tokens that show how large an encoder's values get."""
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "int8": 0.1}
 """How far a probability may lie from the one of the model as it was built."""
 
@@ -49,8 +59,7 @@ def engine_of(model: Any, precision: str = "auto") -> Engine:
     if precision == "int8" and not has_int8():
         raise WrongPrecision("BYOC_PRECISION=int8: this CPU has no VNNI; give auto, fp32 or bf16")
     if precision == "auto":
-        precision = "int8" if has_int8() and _size(model) >= LEAST_FOR_INT8 else "fp32"
-        for choice in dict.fromkeys((precision, "fp32")):
+        for choice in _choices(model):
             packed = _packed(model, choice)
             if packed is not None:
                 return packed
@@ -59,6 +68,14 @@ def engine_of(model: Any, precision: str = "auto") -> Engine:
     if packed is None and precision == "int8":
         raise WrongPrecision(f"BYOC_PRECISION=int8: not with {type(model).__name__}; give auto")
     return packed or _whole(model, TYPES[precision])
+
+
+def _choices(model: Any) -> list[str]:
+    """What ``auto`` tries, the fastest first."""
+    fast = []
+    if _size(model) >= LEAST:
+        fast = ["bf16"] if has_bf16() else ["int8"] if has_int8() else []
+    return [*fast, "fp32"]
 
 
 def _size(model: Any) -> int:
@@ -70,12 +87,16 @@ def _size(model: Any) -> int:
 def _packed(model: Any, precision: str) -> Engine | None:
     """The packed form; None where there is none, or where it does not agree with the model."""
 
+    reaches: Iterator[Tensor] = iter(())
+
     def linear(weight: Tensor, bias: Tensor, lowest: float | None) -> Linear:
         if precision == "int8":
-            return Int8Linear(weight, bias, lowest)
+            return Int8Linear(weight, bias, lowest, next(reaches))
         return FloatLinear(weight, bias, TYPES[precision])
 
     try:
+        if precision == "int8":
+            reaches = iter(_reaches(model))
         encoder = pack(model, linear)
     except NotPackable as reason:
         _log.info("computed as it was built: %s", reason)
@@ -94,21 +115,42 @@ def _packed(model: Any, precision: str) -> Engine | None:
     return Engine(compute, f"{precision}, packed")
 
 
+def _reaches(model: Any) -> list[Tensor]:
+    """How large each input of each linear layer gets, in the order in which they are packed.
+
+    Arbitrary tokens show it: the large ones are the encoder's own, whatever it reads.
+    """
+    watched: list[WatchedLinear] = []
+
+    def linear(weight: Tensor, bias: Tensor, _lowest: float | None) -> Linear:
+        watched.append(WatchedLinear(weight, bias))
+        return watched[-1]
+
+    encoder = pack(model, linear)
+    ids = _arbitrary(model, _WATCHED)
+    if ids:
+        encoder.logits(ids, [[0] * len(row) for row in ids])
+    return [layer.reach for layer in watched]
+
+
 def _distance(model: Any, encoder: PackedEncoder) -> float:
     """The largest difference of a probability over a few sequences of arbitrary tokens."""
-    generator = torch.Generator().manual_seed(0)
-    tokens = model.get_input_embeddings().weight.shape[0]
-    lengths = [
-        length for length in (3, 11, 11, 24) if length < model.config.max_position_embeddings
-    ]
-    ids = [torch.randint(tokens, (length,), generator=generator).tolist() for length in lengths]
-    # RoBERTa takes the padding token's number for padding, wherever it stands.
-    padding = model.config.pad_token_id
-    ids = [[token if token != padding else (token + 1) % tokens for token in row] for row in ids]
+    ids = _arbitrary(model, [3, 11, 11, 24])
     found = encoder.logits(ids, [[0] * len(row) for row in ids]).softmax(-1)
     with torch.inference_mode():
         expected = [model(torch.tensor([row])).logits.float().softmax(-1)[0] for row in ids]
     return float((found - torch.stack(expected)).abs().max())
+
+
+def _arbitrary(model: Any, lengths: Sequence[int]) -> list[list[int]]:
+    """Sequences of these lengths, but for those that the model does not take; always the same."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = model.get_input_embeddings().weight.shape[0]
+    lengths = [length for length in lengths if length < model.config.max_position_embeddings]
+    ids = [torch.randint(tokens, (length,), generator=generator).tolist() for length in lengths]
+    # RoBERTa takes the padding token's number for padding, wherever it stands.
+    padding = model.config.pad_token_id
+    return [[token if token != padding else (token + 1) % tokens for token in row] for row in ids]
 
 
 def _drop_weights(model: Any) -> None:
