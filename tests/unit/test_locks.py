@@ -30,8 +30,9 @@ def test_no_address_is_in_a_lock(lock: Path) -> None:
 
 
 def test_a_package_has_one_version_in_all_locks() -> None:
+    """But for what is never installed beside the rest: version 2 of the SDK has its own pins."""
     versions: dict[str, set[str]] = {}
-    for lock in LOCKS:
+    for lock in (lock for lock in LOCKS if lock.stem != "sdk-v2"):
         for name, version in packages(lock).items():
             versions.setdefault(name, set()).add(version)
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
