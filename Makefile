@@ -69,7 +69,7 @@ test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a wri
 	BYOC_LONG=1 $(PYTEST) -s tests/contract/test_kill.py
 
 test-tuning: setup ## tuning here and on moto: both presets, SIGKILL at many moments, ten minutes
-	docker/programs.sh chromium || true
+	docker/programs.sh chromium pg_ctlcluster || true
 	BYOC_LONG=1 $(PYTEST) tests/unit/test_tuning_*.py tests/local_mode/test_tun*.py tests/aws/test_tune_sagemaker.py
 
 test-local-mode: setup engine ## jobs, endpoints, transforms and tunings in SageMaker local mode and in processes

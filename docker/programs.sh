@@ -9,6 +9,7 @@ say() { echo "programs: $*" >&2; }
 package_of() {
     case $1 in
         java) echo openjdk-17-jre-headless ;;
+        pg_ctlcluster) echo postgresql ;;
         *) echo "$1" ;;
     esac
 }

@@ -302,8 +302,8 @@ def test_a_job_that_cannot_start_ends_the_tuning_with_the_cause(tunings: Tunings
     ("url", "said"),
     [
         (
-            "postgresql+psycopg://u:secret@db/t",
-            "postgresql+psycopg://db/t: there is no module psycopg",
+            "mysql+pymysql://u:secret@db/t",
+            "mysql+pymysql://db/t: there is no module pymysql",
         ),
         ("nothing", "cannot keep the tuning in nothing: "),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from byoc.tuning import files, matter, study_results
 from byoc.tuning.owners import Owner
 from byoc.tuning.results import TuningResult
 from byoc.tuning.shares import with_shares
-from byoc.tuning.study import DATABASE, Plan, Study, plain_url
+from byoc.tuning.study import DATABASE, DatabaseError, Plan, Study, plain_url
 from byoc.tuning.tuner import Tuner
 
 Limit = Callable[[TuningResult], str]
+
+OUTAGE_SECONDS = 120.0
+"""How long a database that has stopped answering is waited for."""
+_OUTAGE_POLL_SECONDS = 1.0
 
 
 def find(folder: Path, name: str, url: str | None) -> Study:
@@ -91,17 +96,50 @@ def work(
     ``max_parallel``: of this process, where it is not the definition's.
     """
     plan = _here(study, max_parallel)
-    owner = Owner(study.folder)
-    try:
-        tuner = Tuner(study, plan, make_client(plan.where, say), owner, show, limit)
-        result = tuner.run()
-    except KeyboardInterrupt:
-        say(f"broken off: `byoc tune attach {study.name}` goes on with it")
-        raise
-    finally:
-        owner.close()
-        files.write(study_results.read(study), study.folder)
-    return result
+    client = make_client(plan.where, say)
+    while True:
+        # With an outage this process starts anew, as another one would: its trials' jobs went on,
+        # and each of them is found where it is by what the database has of it.
+        owner = Owner(study.folder)
+        try:
+            result = Tuner(study, plan, client, owner, show, limit).run()
+        except KeyboardInterrupt:
+            say(f"broken off: `byoc tune attach {study.name}` goes on with it")
+            _write(study)
+            raise
+        except DatabaseError as error:
+            say(f"{error}; trying again for {OUTAGE_SECONDS:.0f} s, and what trains goes on")
+            _wait_for(study)
+            say("the database is back")
+        except BaseException:
+            _write(study)
+            raise
+        else:
+            _write(study)
+            return result
+        finally:
+            owner.close()
+
+
+def _write(study: Study) -> None:
+    files.write(study_results.read(study), study.folder)
+
+
+def _wait_for(study: Study) -> None:
+    """Until the database answers again.
+
+    Raises ``DatabaseError`` where it has not done so within ``OUTAGE_SECONDS``.
+    """
+    deadline = time.monotonic() + OUTAGE_SECONDS
+    while True:
+        try:
+            study.open()
+        except DatabaseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_OUTAGE_POLL_SECONDS)
+        else:
+            return
 
 
 def _here(study: Study, max_parallel: int | None = None) -> Plan:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
@@ -31,12 +33,21 @@ _BUSY_SECONDS = 60
 _UNSIGNED_SECONDS = 60
 """On a database server: how long a trial may have no owner yet."""
 
+_CREATIONS = 5
+_CREATION_SECONDS = 1.0
+"""How often, and how far apart, the tables of a new database are asked for."""
+_OUTAGES = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
+
 _DIRECTIONS = {
     "Minimize": optuna.study.StudyDirection.MINIMIZE,
     "Maximize": optuna.study.StudyDirection.MAXIMIZE,
 }
 _MAY_CHANGE = frozenset({"max_jobs", "max_parallel", "max_runtime"})
 """What a tuning that goes on may be given anew."""
+
+
+class DatabaseError(LaunchError):
+    """The database cannot be reached, or cannot write, at present."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,18 +195,21 @@ class Study:
 
     def propose(self, definition: Definition, owner: Owner) -> FrozenTrial | None:
         """A new trial of ``owner``'s; None where there are as many as there may be."""
-        with owner.alone():
-            waits = any(it.state == TrialState.WAITING for it in self._all())
-            if not waits and len(self.trials()) >= definition.jobs:
-                return None
-            self._optuna.sampler = search.sampler(definition, len(self._all()))
-            asked = self._optuna.ask(search.distributions(definition))
-            self.note(asked.number, owner=owner.sign())
-        before = [it for it in self.trials() if it.number < asked.number]
-        if len(before) >= definition.jobs:  # another host was faster
-            self._discard(asked.number)
-            return None
-        return self.trial(asked.number)
+        while True:
+            with owner.alone():
+                waits = any(it.state == TrialState.WAITING for it in self._all())
+                if not waits and len(self.trials()) >= definition.jobs:
+                    return None
+                self._optuna.sampler = search.sampler(definition, len(self._all()))
+                asked = self._optuna.ask(search.distributions(definition))
+                self.note(asked.number, owner=owner.sign())
+            before = [it for it in self.trials() if it.number < asked.number]
+            if len(before) >= definition.jobs:  # another host was faster
+                self._discard(asked.number)
+            elif definition.strategy == "Grid" and asked.params in [it.params for it in before]:
+                self._discard(asked.number)  # two hosts began at once: the grid is there twice
+            else:
+                return self.trial(asked.number)
 
     def adopt(self, owner: Owner) -> FrozenTrial | None:
         """A running trial whose process is dead, now ``owner``'s; None where there is none."""
@@ -304,15 +318,43 @@ def _age(trial: FrozenTrial) -> float:
 
 def _storage(url: str) -> optuna.storages.RDBStorage:
     """Raises ``LaunchError`` where the database cannot be used."""
-    options = {"connect_args": {"timeout": _BUSY_SECONDS}} if url.startswith("sqlite") else {}
+    if url.startswith("sqlite"):
+        options: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SECONDS}}
+    else:
+        options = {"pool_pre_ping": True}  # the server may have cut a connection since
     try:
-        return optuna.storages.RDBStorage(url, engine_kwargs=options)
+        storage = _connect(url, options)
     except Exception as error:  # SQLAlchemy's, and whatever its drivers raise
         cause = _cause(error)
         why = next(iter(str(error).splitlines()), type(error).__name__)
         if isinstance(cause, ModuleNotFoundError):
             why = f"there is no module {cause.name}: install that driver of SQLAlchemy's with pip"
         raise LaunchError(f"cannot keep the tuning in {plain_url(url)}: {why}") from error
+    sqlalchemy.event.listen(storage.engine, "handle_error", _out_of_reach)
+    return storage
+
+
+def _connect(url: str, options: dict[str, Any]) -> optuna.storages.RDBStorage:
+    """Makes Optuna's tables where there are none. Of hosts that do so at the same moment all but
+    one are told that a table, or a row of it, is there already."""
+    for _ in range(_CREATIONS - 1):
+        try:
+            return optuna.storages.RDBStorage(url, engine_kwargs=options)
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            time.sleep(_CREATION_SECONDS)
+    return optuna.storages.RDBStorage(url, engine_kwargs=options)
+
+
+def _out_of_reach(context: sqlalchemy.engine.ExceptionContext) -> None:
+    """Instead of Optuna's own error, which has no cause in it, where it is not the statement's
+    fault; the others Optuna knows how to handle."""
+    failed = isinstance(context.sqlalchemy_exception, _OUTAGES)
+    if failed and not context.is_pre_ping:  # after which SQLAlchemy connects anew
+        why = next(iter(str(context.original_exception).splitlines()), "no reason given")
+        raise DatabaseError(
+            f"the tuning's database cannot be used: {why.strip()}; nothing that stands in it is "
+            "lost: `byoc tune attach` goes on once it is back"
+        )
 
 
 def _cause(error: BaseException) -> BaseException:

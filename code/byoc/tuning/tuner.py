@@ -12,7 +12,7 @@ from byoc.tuning.interrupts import held_back
 from byoc.tuning.owners import BEAT_SECONDS, Owner
 from byoc.tuning.results import TuningResult
 from byoc.tuning.running import Running
-from byoc.tuning.study import Plan, Study
+from byoc.tuning.study import DatabaseError, Plan, Study
 from byoc.tuning.study_results import read
 
 POLL_SECONDS = 0.2
@@ -59,6 +59,8 @@ class Tuner:
                     let_through()
                     time.sleep(POLL_SECONDS)
                     let_through()
+            except DatabaseError:
+                raise  # its jobs go on, to be taken up where they are
             except BaseException:
                 self._interrupt()
                 raise
@@ -97,6 +99,8 @@ class Tuner:
             running = Running(self._study, self._client, self._plan, trial)
             try:
                 running.begin()
+            except DatabaseError:
+                raise  # it is begun, or begins, once the database is back
             except LaunchError as error:
                 # Not the trial's fault: no other one could be started either.
                 self._study.end(trial.number, "Failed", None, str(error), void=True)
