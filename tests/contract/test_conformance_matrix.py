@@ -7,10 +7,13 @@ every clause of its part, three times.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeGuard
 
 import broken
 import pytest
@@ -25,6 +28,8 @@ from byoc.conformance.outcome import Outcome, Verdict
 from byoc.conformance.report import row
 from byoc.conformance.runner import check
 from byoc.launch.registry import KINDS, read_manifest
+
+Checks = Mapping[tuple[str, int], Future[list[Outcome]]]
 
 LONG = bool(os.environ.get("BYOC_LONG"))
 TURNS = range(3) if LONG else range(1)
@@ -44,14 +49,35 @@ SHORT = {
 }
 """By image, the clauses that the short form tries; none given: all but the slow ones."""
 
+AT_ONCE = 3
+"""Most of a check is waiting: so many images are checked side by side, each by a process."""
+
 CHOSEN = [it for it in BROKEN if LONG or (it.part, it.name) in SHORT]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _images(engine: Engine) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def checks(
+    engine: Engine, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Checks]:
+    """What is known, or will be, of each image that a test of this run asks for, by its turn."""
     broken.build_good()
-    yield
-    broken.remove()
+    asked = [it.callspec.params for it in request.session.items if _is_asked(it)]
+    pool = ProcessPoolExecutor(AT_ONCE, mp_context=multiprocessing.get_context("fork"))
+    try:
+        yield {
+            (it["image"].image, it["turn"]): pool.submit(
+                outcomes_of, it["image"], tmp_path_factory.mktemp("workload")
+            )
+            for it in asked
+        }
+    finally:
+        pool.shutdown(cancel_futures=True)
+        broken.remove()
+
+
+def _is_asked(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    named = "test_exactly_the_declared_clauses_fail"
+    return isinstance(item, pytest.Function) and item.originalname == named
 
 
 def clauses_for(image: Broken) -> set[str]:
@@ -78,8 +104,8 @@ def test_every_clause_is_broken_by_an_image() -> None:
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("image", CHOSEN, ids=lambda it: f"{it.part}-{it.name}")
-def test_exactly_the_declared_clauses_fail(image: Broken, turn: int, tmp_path: Path) -> None:
-    outcomes = outcomes_of(image, tmp_path)
+def test_exactly_the_declared_clauses_fail(image: Broken, turn: int, checks: Checks) -> None:
+    outcomes = checks[image.image, turn].result()
     failed = {it.id for it in outcomes if it.verdict is Verdict.FAIL}
     told = "\n".join(row(it) for it in outcomes if (it.id in failed) != (it.id in image.clauses))
     assert failed == image.clauses & clauses_for(image), told
@@ -87,6 +113,7 @@ def test_exactly_the_declared_clauses_fail(image: Broken, turn: int, tmp_path: P
     assert not untried, "\n".join(untried)
 
 
+@pytest.mark.usefixtures("checks")
 def test_an_oci_manifest_breaks_i01(engine: Engine, tmp_path: Path) -> None:
     """As buildx leaves it in a registry with its defaults; the same image as Docker's passes."""
     try:
