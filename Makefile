@@ -9,7 +9,7 @@ WHERE       ?= auto
 PYTEST      := $(VENV)/bin/pytest
 place        = $(if $(wildcard $(1)),$(abspath $(1)),$(1))
 
-.PHONY: help demo guide test setup engine images lint lock \
+.PHONY: help demo guide test setup engine images images-if-possible lint lock \
         test-unit test-contract-training test-conformance check-others test-kill test-tuning test-aws \
         test-cuda-images bench bench-images bench-train bench-serve bench-gpu bench-debug \
         bench-debug-report bench-tuning bench-data \
@@ -29,8 +29,7 @@ guide: setup ## the guide's whole path, docs/guide/cola.sh, in the folder OUT (W
 
 test: setup ## lint and all tests; what a machine cannot run is skipped, with the reason
 	docker/programs.sh java nginx docker-registry chromium || true
-	if docker/engine.sh; then docker/images.sh all; fi
-	$(MAKE) lint
+	$(MAKE) --no-print-directory --jobs 2 lint images-if-possible
 	$(PYTEST) --ignore=tests/cuda_images --durations=25
 
 setup: $(VENV)/.complete ## make .venv with `byoc`, `train` and `serve` in it
@@ -39,6 +38,9 @@ $(VENV)/.complete: pyproject.toml $(LOCKS) docker/setup_venv.sh docker/patch_smd
 
 engine: ## make sure that a Docker engine answers
 	docker/engine.sh
+
+images-if-possible: # without an engine the tests that need it are skipped, with the reason
+	if docker/engine.sh; then docker/images.sh all; fi
 
 images: engine ## build both images (ACCELERATOR=cpu|cuda)
 	docker/images.sh all --accelerator $(ACCELERATOR)
@@ -65,8 +67,8 @@ check-others: setup engine ## `byoc check` on four images of others' design: doc
 	tests/images_of_others/check.sh $(or $(OUT),out/others)
 	$(VENV)/bin/python tests/images_of_others/table.py $(or $(OUT),out/others)
 
-test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a write, before and after
-	BYOC_LONG=1 $(PYTEST) -s tests/contract/test_kill.py
+test-kill: setup ## SIGKILL at 32 moments of a training job: at random, in a write, before and after; ranks and hosts killed
+	BYOC_LONG=1 $(PYTEST) -s tests/contract/test_kill.py tests/contract/test_several_processes.py
 
 test-tuning: setup ## tuning here and on moto: both presets, SIGKILL at many moments, ten minutes
 	docker/programs.sh chromium pg_ctlcluster || true

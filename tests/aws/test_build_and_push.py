@@ -309,6 +309,7 @@ def test_dry_run_says_all_and_changes_nothing(
     assert client("ecr", aws).describe_repositories()["repositories"] == []
 
 
+@pytest.mark.skipif(not os.environ.get("BYOC_LONG"), reason="pushes 1.5 GB: make test-aws")
 @pytest.mark.timeout(900)
 def test_real_image_is_built_and_pushed_with_a_container_builder_selected(
     run: Run, registry: Registry, tmp_path: Path
