@@ -94,7 +94,7 @@ BROKEN = (
     _training("no-checkpoints", "T12 T13 T18"),
     _training("downloads", "T14"),
     _training("odd-metrics", "T15"),
-    _training("script-alone", "T08 T10 T16"),
+    _training("script-alone", "T04 T08 T16"),
     _training("arguments-lost", "T04 T16"),
     _training("driver-in-image", "T17", "RUN touch /usr/lib/libcuda.so.1"),
     _training("no-gpu-variables", "T17", "ENV NVIDIA_VISIBLE_DEVICES="),

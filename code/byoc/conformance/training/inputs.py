@@ -57,11 +57,14 @@ def hyperparameters(image: Image) -> str:
         expect_failure(findings, ended, "unknown and unreadable ones", wrong)
         findings.expect(not files(ended.tree.model), "unknown ones: model/ is not empty")
     if image.workload.has_script_mode:
-        arguments = script_run(image).arguments
-        missing = [it for it in EXTRA if f"--{it}" not in arguments]
-        findings.expect(
-            not missing, f"script mode: no argument for {missing}", "script mode: all are arguments"
-        )
+        script = script_run(image)
+        if expect_success(findings, script.ended, "script mode"):
+            missing = [it for it in EXTRA if f"--{it}" not in script.arguments]
+            findings.expect(
+                not missing,
+                f"script mode: no argument for {missing}",
+                "script mode: all are arguments",
+            )
     return findings.seen()
 
 
