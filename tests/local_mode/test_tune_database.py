@@ -7,6 +7,7 @@ others of its host.
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import threading
 from collections import Counter
@@ -104,6 +105,29 @@ def test_a_server_that_stays_away_ends_the_tuner_and_no_trial(
     code, _, errors = tunings.run(["tune", "attach", "t", "--storage", server.url])
     assert code == 0, errors
     _assert_each_was_run_once(tunings, server, 2)
+
+
+@pytest.mark.skipif(not LONG, reason="ten seconds each: make test-tuning")
+def test_ctrl_c_while_the_server_is_away_leaves_the_jobs_alone(
+    tunings: Tunings, server: Postgres
+) -> None:
+    command = tunings.command("--max-jobs", "1", "--storage", server.url, epochs=9, seconds=0.3)
+    with tunings.begin(command) as tuning:
+        tunings.wait_for("epoch", "2")
+        server.stop()
+        assert tuning.stderr is not None
+        for line in tuning.stderr:
+            if "trying again for" in line:
+                break
+        tuning.send_signal(signal.SIGINT)
+        errors = tuning.stderr.read()
+    assert tuning.wait(60) == 130
+    assert "broken off, its jobs go on: `byoc tune attach t` takes them up" in errors
+    tunings.wait_for("ended")
+    assert not tunings.has("stopped")
+    server.start()
+    assert tunings.run(["tune", "attach", "t", "--storage", server.url])[0] == 0
+    _assert_each_was_run_once(tunings, server, 1)
 
 
 @pytest.mark.skipif(not LONG, reason="ten seconds each: make test-tuning")

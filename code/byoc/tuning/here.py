@@ -109,7 +109,11 @@ def work(
             raise
         except DatabaseError as error:
             say(f"{error}; trying again for {OUTAGE_SECONDS:.0f} s, and what trains goes on")
-            _wait_for(study)
+            try:
+                _wait_for(study)
+            except KeyboardInterrupt:
+                say(f"broken off, its jobs go on: `byoc tune attach {study.name}` takes them up")
+                raise
             say("the database is back")
         except BaseException:
             _write(study)
