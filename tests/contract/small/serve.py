@@ -194,7 +194,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         with state.lock:
             before, limit = memory()
-            if before + state.largest + MARGIN > limit and state.pools:
+            has_freed_all = not state.pools and not breaks("memory-kept")
+            if before + state.largest + MARGIN > limit and not has_freed_all:
                 self.tell(507, "not enough memory")
                 return
             pool = Pool(url, url, state.workers)
