@@ -13,7 +13,7 @@ chmod 755 "$work"
 clean() {
     docker ps --all --quiet --filter "label=$LABEL" | xargs --no-run-if-empty docker rm --force >/dev/null
     # Containers write as root, whoever runs this.
-    docker run --rm --volume "$work:/work" --entrypoint sh "byoc-others:$image" -c 'rm -rf /work/*' || true
+    docker run --rm --volume "$work:/scratch" --entrypoint sh "byoc-others:$image" -c 'rm -rf /scratch/*' || true
     rm -rf "$work"
 }
 trap clean EXIT
