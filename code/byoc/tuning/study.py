@@ -122,8 +122,6 @@ class Study:
                 load_if_exists=True,
             )
             self.change(plan)
-            if plan.definition.strategy == "Grid":
-                self._enqueue_grid(plan.definition)
 
     def open(self) -> bool:
         """Loads the study; False where there is none, or it was never begun."""
@@ -133,11 +131,14 @@ class Study:
             return False
         return "plan" in self._study.user_attrs
 
-    def _enqueue_grid(self, definition: Definition) -> None:
-        there = [search.values(definition, self._params(trial)) for trial in self._all()]
+    def _enqueue_point(self, definition: Definition) -> None:
+        """Has the grid's first point that no trial has tried, or will, proposed next."""
+        there = [self._params(it) for it in self._all() if _counts(it)]
         for point in search.grid(definition):
-            if point not in there:
-                self._optuna.enqueue_trial(search.params(definition, point) or {})
+            params = search.params(definition, point) or {}
+            if params not in there:
+                self._optuna.enqueue_trial(params)
+                return
 
     @staticmethod
     def _params(trial: FrozenTrial) -> dict[str, Any]:
@@ -200,6 +201,8 @@ class Study:
                 waits = any(it.state == TrialState.WAITING for it in self._all())
                 if not waits and len(self.trials()) >= definition.jobs:
                     return None
+                if not waits and definition.strategy == "Grid":
+                    self._enqueue_point(definition)
                 self._optuna.sampler = search.sampler(definition, len(self._all()))
                 asked = self._optuna.ask(search.distributions(definition))
                 self.note(asked.number, owner=owner.sign())
@@ -207,7 +210,7 @@ class Study:
             if len(before) >= definition.jobs:  # another host was faster
                 self._discard(asked.number)
             elif definition.strategy == "Grid" and asked.params in [it.params for it in before]:
-                self._discard(asked.number)  # two hosts began at once: the grid is there twice
+                self._discard(asked.number)  # another host has that point
             else:
                 return self.trial(asked.number)
 
