@@ -89,15 +89,17 @@ def _packed(model: Any, precision: str) -> Engine | None:
 
     reaches: Iterator[Tensor] = iter(())
 
-    def linear(weight: Tensor, bias: Tensor, lowest: float | None) -> Linear:
+    def linear(
+        weight: Tensor, bias: Tensor, lowest: float | None, activation: str | None
+    ) -> Linear:
         if precision == "int8":
-            return Int8Linear(weight, bias, lowest, next(reaches))
-        return FloatLinear(weight, bias, TYPES[precision])
+            return Int8Linear(weight, bias, lowest, next(reaches), activation)
+        return FloatLinear(weight, bias, TYPES[precision], activation)
 
     try:
         if precision == "int8":
             reaches = iter(_reaches(model))
-        encoder = pack(model, linear)
+        encoder = pack(model, linear, TYPES.get(precision, torch.float32))
     except NotPackable as reason:
         _log.info("computed as it was built: %s", reason)
         return None
@@ -122,8 +124,10 @@ def _reaches(model: Any) -> list[Tensor]:
     """
     watched: list[WatchedLinear] = []
 
-    def linear(weight: Tensor, bias: Tensor, _lowest: float | None) -> Linear:
-        watched.append(WatchedLinear(weight, bias))
+    def linear(
+        weight: Tensor, bias: Tensor, _lowest: float | None, activation: str | None
+    ) -> Linear:
+        watched.append(WatchedLinear(weight, bias, activation))
         return watched[-1]
 
     encoder = pack(model, linear)

@@ -1,6 +1,7 @@
 """Linear layers over packed tokens, in the precisions that a CPU is good at.
 
-All take and give float32, so that what lies between them does not care.
+Weights are laid out once as the kernels read them. torch's own layer does that anew at each call:
+for one sentence it takes as long as the product itself.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 Linear = Callable[..., Tensor]
-"""``linear(x, residual=None)``: x [tokens, in] to [tokens, out], plus the residual."""
+"""``linear(x, residual=None)``: x [tokens, in] to [tokens, out], plus the residual; of x's type."""
 
 warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)  # of a later torch
 
@@ -24,24 +25,66 @@ UNEVEN = 4.0
 """Largest over mean size of a layer's inputs: below it there is nothing to even out."""
 SHARE = 0.05
 """Of the mean: no channel counts as smaller, as it may have been silent by chance."""
+FUSED = {
+    "gelu": ("gelu", "none"),
+    "gelu_new": ("gelu", "tanh"),
+    "gelu_pytorch_tanh": ("gelu", "tanh"),
+    "relu": ("relu", ""),
+}
+"""Activation functions that the kernels apply on the way out, by name and algorithm."""
+_TYPICAL_TOKENS = 16
+"""The layout of the weights is chosen for so many; it serves any number."""
 
 
 class FloatLinear:
-    """x W + b, with weights of the given type."""
+    """f(x W + b), with weights of the given type, which x has too; without f by default."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str | None = None
+    ) -> None:
         self._weight, self._bias = weight.to(dtype), bias.to(dtype)
+        self._fused = FUSED.get(activation or "", ("none", ""))
+        self._has_kernels = _has_kernels(dtype)
+        if self._has_kernels:
+            ordered = torch.ops.mkldnn._reorder_linear_weight(self._weight, _TYPICAL_TOKENS)
+            self._weight = ordered
+        is_fused = activation is None or (self._has_kernels and activation in FUSED)
+        self._then = None if is_fused else function_of(activation or "")
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        y = torch.nn.functional.linear(x.to(self._weight.dtype), self._weight, self._bias)
-        return y.float() if residual is None else y.float().add_(residual)
+        if not self._has_kernels:
+            y = torch.nn.functional.linear(x, self._weight, self._bias)
+            y = y if residual is None else y.add_(residual)
+        elif residual is None:
+            product, (name, algorithm) = torch.ops.mkldnn._linear_pointwise.default, self._fused
+            y = product(x, self._weight, self._bias, name, [], algorithm)
+        else:
+            product = torch.ops.mkldnn._linear_pointwise.binary
+            y = product(x, residual, self._weight, self._bias, "add")
+        return y if self._then is None else self._then(y)
+
+
+def function_of(activation: str) -> Callable[[Tensor], Tensor]:
+    """Raises ``KeyError``."""
+    from transformers.activations import ACT2FN
+
+    found: Callable[[Tensor], Tensor] = ACT2FN[activation]
+    return found
+
+
+def _has_kernels(dtype: torch.dtype) -> bool:
+    """Does torch's build have oneDNN's for this type and CPU?"""
+    return torch._C._has_mkldnn and (
+        dtype == torch.float32
+        or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    )
 
 
 class WatchedLinear(FloatLinear):
     """In float32; ``reach`` [in] is the largest size of each of its inputs so far."""
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        super().__init__(weight, bias, torch.float32)
+    def __init__(self, weight: Tensor, bias: Tensor, activation: str | None = None) -> None:
+        super().__init__(weight, bias, torch.float32, activation)
         self.reach = torch.zeros(weight.shape[1])
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -50,7 +93,7 @@ class WatchedLinear(FloatLinear):
 
 
 class Int8Linear:
-    """x W + b on 8-bit integers: weights scaled by output channel, x by token as it comes.
+    """f(x W + b) on 8-bit integers: weights scaled by output channel, x by token as it comes.
 
     A token's scale depends on that token alone, so that no input's score depends on its company
     in a batch. ``lowest``: no value of x lies below it (as after GELU); then all 256 steps
@@ -62,8 +105,14 @@ class Int8Linear:
     """
 
     def __init__(
-        self, weight: Tensor, bias: Tensor, lowest: float | None = None, reach: Tensor | None = None
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        lowest: float | None = None,
+        reach: Tensor | None = None,
+        activation: str | None = None,
     ) -> None:
+        self._then = None if activation is None else function_of(activation)
         self._even = torch.ones(weight.shape[1])
         if reach is not None and lowest is not None:
             reach = reach - lowest
@@ -97,7 +146,8 @@ class Int8Linear:
             *(None, 1.0, 0, torch.float32, "none", [], ""),
         )
         base = self._bias if residual is None else residual + self._bias
-        return torch.addcmul(base, y, top, value=1 / most)
+        y = torch.addcmul(base, y, top, value=1 / most)
+        return y if self._then is None else self._then(y)
 
 
 def _raised(sizes: Tensor) -> Tensor:
