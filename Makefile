@@ -33,7 +33,7 @@ test: setup ## lint and all tests; what a machine cannot run is skipped, with th
 	$(PYTEST) --ignore=tests/cuda_images --durations=25
 
 setup: $(VENV)/.complete ## make .venv with `byoc`, `train` and `serve` in it
-$(VENV)/.complete: pyproject.toml $(LOCKS) docker/setup_venv.sh docker/patch_smdebug.py
+$(VENV)/.complete: pyproject.toml code/byoc/serving/kernels.c $(LOCKS) docker/setup_venv.sh docker/patch_smdebug.py
 	docker/setup_venv.sh $(VENV) $(PYTHON)
 
 engine: ## make sure that a Docker engine answers

@@ -117,6 +117,61 @@ def test_lower_precisions_are_near(kind: str, precision: str) -> None:
     compare(kind, PACKED[kind], precision, f"{precision}, packed", 0.05)
 
 
+@pytest.mark.parametrize("kind", ["distilbert", "bert", "bert-gelu_new", "bert-relu", "roberta"])
+def test_kernels_compute_what_torch_does(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sequences longer than their attention is made for among them, and one alone."""
+    from byoc.serving import fused
+    from byoc.serving.engine import engine_of
+
+    kernels = _kernels()
+    more = PACKED[kind] | {"max_position_embeddings": 300}
+    chosen, given = random.Random(1), rows(has_types=False)
+    for length in (63, 64, 65, 65, 200):
+        given.append(Row([chosen.randrange(2, VOCABULARY) for _ in range(length)], [0] * length))
+    monkeypatch.setattr(fused, "library", lambda: None)
+    plain = engine_of(made(kind, more), "int8")
+    monkeypatch.setattr(fused, "library", lambda: kernels)
+    ours = engine_of(made(kind, more), "int8")
+    assert (plain.told, ours.told) == ("int8, packed", "int8, packed, fused")
+    expected = plain.compute(given, 1)
+    for threads in (1, 2):
+        found = ours.compute(given, threads)
+        for mine, theirs in zip(found, expected, strict=True):
+            # A value halfway between two steps may be rounded to either.
+            assert mine == pytest.approx(theirs, abs=0.01)
+    assert ours.compute(given[3:4], 1)[0] == pytest.approx(expected[3], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "cause"),
+    [
+        ("bert-silu", {"hidden_act": "silu"}, "no kernel for silu"),
+        ("bert", {"num_attention_heads": 8}, "no kernel for heads of 8"),
+    ],
+)
+def test_what_has_no_kernel_is_computed_by_torch(
+    kind: str, more: dict[str, Any], cause: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    from byoc.serving.engine import engine_of
+
+    _kernels()
+    with caplog.at_level("INFO"):
+        assert engine_of(made(kind, more), "int8").told == "int8, packed"
+    assert cause in caplog.text
+
+
+def _kernels() -> Any:
+    from byoc.serving import fused
+    from byoc.serving.linears import has_int8
+
+    if not has_int8():
+        pytest.skip("this CPU does not multiply bytes (VNNI)")
+    kernels = fused.library()
+    if kernels is None:
+        pytest.skip("installed without a C compiler: no compiled kernels")
+    return kernels
+
+
 def test_int8_scores_do_not_depend_on_company() -> None:
     from byoc.serving.engine import engine_of
     from byoc.serving.linears import has_int8
@@ -153,17 +208,24 @@ def test_a_few_large_inputs_do_not_take_all_steps_of_int8() -> None:
 
 
 def test_auto_takes_the_fastest_that_the_cpu_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    from byoc.serving import engine
+    from byoc.serving import engine, fused
 
+    kernels = fused.library()
     monkeypatch.setattr(engine, "LEAST", 0)
-    for has_bf16, has_int8, told in (
-        (True, True, "bf16, packed"),
-        (False, True, "int8, packed"),
-        (False, False, "fp32, packed"),
+    for has_bf16, has_int8, has_kernels, told in (
+        (True, True, True, "int8, packed, fused"),
+        (False, True, True, "int8, packed, fused"),
+        (True, True, False, "bf16, packed"),
+        (False, True, False, "int8, packed"),
+        (True, False, True, "bf16, packed"),
+        (False, False, True, "fp32, packed"),
     ):
         if told.startswith("int8") and not engine.has_int8():
             continue
+        if told.endswith("fused") and kernels is None:
+            continue
         with monkeypatch.context() as patch:
+            patch.setattr(fused, "library", lambda has=has_kernels: kernels if has else None)
             patch.setattr(engine, "has_bf16", lambda has=has_bf16: has)
             patch.setattr(engine, "has_int8", lambda has=has_int8: has)
             assert engine.engine_of(made("bert", {})).told == told

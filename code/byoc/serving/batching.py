@@ -40,8 +40,9 @@ class Limits:
     """Of one batch."""
 
     requests: int = 32
-    tokens: int = 512
-    """Reached by several rows only: one row may be longer."""
+    tokens: int = 256
+    """Reached by several rows only: one row may be longer. From about 200 on a token costs no less,
+    and above 350 more: what lies between the layers no longer fits a core's cache."""
     delay: float = 0.0
     """Seconds that a request with company in flight may wait for more of it."""
 

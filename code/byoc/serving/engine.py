@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from byoc.serving import fused
 from byoc.serving.batching import Compute, Row
+from byoc.serving.fused import FusedEncoder
 from byoc.serving.linears import (
     FloatLinear,
     Int8Linear,
@@ -26,6 +28,7 @@ from byoc.serving.linears import (
 )
 from byoc.serving.packed import NotPackable, PackedEncoder, pack
 
+Encoder = PackedEncoder | FusedEncoder
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LEAST = 4_000_000
 """Weights of an encoder: a smaller one is no faster in bf16 or on integers, and stays exact."""
@@ -71,10 +74,17 @@ def engine_of(model: Any, precision: str = "auto") -> Engine:
 
 
 def _choices(model: Any) -> list[str]:
-    """What ``auto`` tries, the fastest first."""
+    """What ``auto`` tries, the fastest first.
+
+    Without compiled kernels turning values into bytes takes longer than bytes save over bf16.
+    """
     fast = []
     if _size(model) >= LEAST:
-        fast = ["bf16"] if has_bf16() else ["int8"] if has_int8() else []
+        has_kernels = fused.library() is not None
+        if has_int8() and (has_kernels or not has_bf16()):
+            fast = ["int8"]
+        elif has_bf16():
+            fast = ["bf16"]
     return [*fast, "fp32"]
 
 
@@ -99,10 +109,11 @@ def _packed(model: Any, precision: str) -> Engine | None:
     try:
         if precision == "int8":
             reaches = iter(_reaches(model))
-        encoder = pack(model, linear, TYPES.get(precision, torch.float32))
+        packed = pack(model, linear, TYPES.get(precision, torch.float32))
     except NotPackable as reason:
         _log.info("computed as it was built: %s", reason)
         return None
+    encoder, form = _with_kernels(packed) if precision == "int8" else (packed, "packed")
     distance = _distance(model, encoder)
     if not distance <= TOLERANCE[precision]:
         _log.warning("%s is %.3f off the model as it was built: not used", precision, distance)
@@ -114,7 +125,19 @@ def _packed(model: Any, precision: str) -> Engine | None:
         logits = encoder.logits([row.ids for row in rows], [row.types for row in rows])
         return _probabilities(logits)
 
-    return Engine(compute, f"{precision}, packed")
+    return Engine(compute, f"{precision}, {form}")
+
+
+def _with_kernels(encoder: PackedEncoder) -> tuple[Encoder, str]:
+    """The same with our compiled kernels, where it can be, and its form's name."""
+    kernels = fused.library()
+    if kernels is None:
+        return encoder, "packed"
+    try:
+        return fused.fused(encoder, kernels), "packed, fused"
+    except NotPackable as reason:
+        _log.info("computed without compiled kernels: %s", reason)
+        return encoder, "packed"
 
 
 def _reaches(model: Any) -> list[Tensor]:
@@ -137,7 +160,7 @@ def _reaches(model: Any) -> list[Tensor]:
     return [layer.reach for layer in watched]
 
 
-def _distance(model: Any, encoder: PackedEncoder) -> float:
+def _distance(model: Any, encoder: Encoder) -> float:
     """The largest difference of a probability over a few sequences of arbitrary tokens."""
     ids = _arbitrary(model, [3, 11, 11, 24])
     found = encoder.logits(ids, [[0] * len(row) for row in ids]).softmax(-1)

@@ -113,41 +113,47 @@ class Int8Linear:
         activation: str | None = None,
     ) -> None:
         self._then = None if activation is None else function_of(activation)
-        self._even = torch.ones(weight.shape[1])
+        self.even, self.width = torch.ones(weight.shape[1]), weight.shape[1]
         if reach is not None and lowest is not None:
             reach = reach - lowest
         if reach is not None and reach.max() > UNEVEN * reach.mean():
             size = (_raised(reach) / _raised(weight.abs().amax(0))).sqrt()
-            self._even = size.mean() / size
-            weight = weight / self._even
+            self.even = size.mean() / size
+            weight = weight / self.even
         scale = weight.abs().amax(1).clamp_(min=LEAST) / 127
         steps = (weight / scale[:, None]).round_().to(torch.int8)
         self._weight = torch.ops.onednn.qlinear_prepack(steps, None)
         self._scale = scale.contiguous()
         self._zeros = torch.zeros(len(scale), dtype=torch.int32)
-        self._lowest = lowest
-        self._bias = bias.float().clone()
+        self.lowest = lowest
+        self.bias = bias.float().clone()
         if lowest is not None:  # x is shifted up by it, and what that adds is taken back here
-            self._bias += lowest * ((steps.float() * self._even).sum(1) * scale)
+            self.bias += lowest * ((steps.float() * self.even).sum(1) * scale)
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        if self._lowest is None:
+        if self.lowest is None:
             zero, most = 128, 127
-            x = x * self._even
+            x = x * self.even
             top = x.abs().amax(1, keepdim=True).clamp_(min=LEAST)
         else:
             zero, most = 0, 255
-            x = (x - self._lowest) * self._even
+            x = (x - self.lowest) * self.even
             top = x.amax(1, keepdim=True).clamp_(min=LEAST)
         # The one conversion to bytes that torch has vectorized: four times as fast as `to`.
         steps = torch.quantize_per_tensor(x * (most / top), 1.0, zero, torch.quint8)
-        y = torch.ops.onednn.qlinear_pointwise.default(
-            *(steps.view(torch.uint8), 1.0, zero, self._weight, self._scale, self._zeros),
-            *(None, 1.0, 0, torch.float32, "none", [], ""),
-        )
-        base = self._bias if residual is None else residual + self._bias
+        y = self.product(steps.view(torch.uint8))
+        base = self.bias if residual is None else residual + self.bias
         y = torch.addcmul(base, y, top, value=1 / most)
         return y if self._then is None else self._then(y)
+
+    def product(self, steps: Tensor) -> Tensor:
+        """(steps - zero) W, steps [tokens, in] of uint8 to [tokens, out] of float32."""
+        zero = 128 if self.lowest is None else 0
+        found: Tensor = torch.ops.onednn.qlinear_pointwise.default(
+            *(steps, 1.0, zero, self._weight, self._scale, self._zeros),
+            *(None, 1.0, 0, torch.float32, "none", [], ""),
+        )
+        return found
 
 
 def _raised(sizes: Tensor) -> Tensor:

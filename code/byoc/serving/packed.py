@@ -114,6 +114,8 @@ class PackedEncoder:
     """Of what the layers take and give."""
     heads: int
     scaling: float
+    activation: str
+    """Its name."""
     head: Callable[[Tensor], Tensor]
     """Hidden states of first tokens [rows, 1, width] to logits [rows, labels]."""
     offset: int
@@ -200,6 +202,7 @@ def _bert(model: Any, linear: LinearOf, dtype: torch.dtype) -> PackedEncoder:
         dtype,
         config.num_attention_heads,
         base.encoder.layer[0].attention.self.scaling,
+        name,
         (lambda x: model.classifier(pooler(x))) if pooler else model.classifier,
         # RoBERTa counts from the number after the padding token's.
         0 if padding is None else padding + 1,
@@ -226,6 +229,7 @@ def _distilbert(model: Any, linear: LinearOf, dtype: torch.dtype) -> PackedEncod
         dtype,
         model.config.n_heads,
         base.transformer.layer[0].attention.scaling,
+        name,
         lambda x: model.classifier(model.pre_classifier(x[:, 0]).relu()),
         0,
     )
