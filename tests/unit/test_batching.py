@@ -71,7 +71,7 @@ def test_executors_share_what_waits_and_the_cores(model: Model) -> None:
     with ThreadPoolExecutor(64) as pool:
         holders = []
         for number in range(2):  # one after the other: together they could be one batch
-            holders.append(pool.submit(batcher.scores, [row(100 + number)]))
+            holders.append(pool.submit(batcher.scores, [row(100 + number, 200)]))
             assert model.begun.acquire(timeout=60)
         others = [pool.submit(batcher.scores, [row(number)]) for number in range(40)]
         wait_until(lambda: len(batcher._jobs) == 40)
@@ -81,6 +81,57 @@ def test_executors_share_what_waits_and_the_cores(model: Model) -> None:
             it.result(60)
     assert sorted(model.threads[:2]) == [1, 2]
     assert sum(len(batch) for batch in model.batches) == 42
+
+
+@pytest.mark.parametrize(("running", "is_begun"), [(60, False), (200, True)])
+def test_little_is_begun_beside_much_only(model: Model, running: int, is_begun: bool) -> None:
+    """Two small batches side by side would read all weights twice."""
+    batcher = Batcher(model, 2, 2)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(batcher.scores, [row(0, running)])
+        assert model.begun.acquire(timeout=60)
+        second = pool.submit(batcher.scores, [row(1, 20)])
+        assert model.begun.acquire(timeout=60 if is_begun else 0.3) is is_begun
+        if not is_begun:  # much beside little
+            third = pool.submit(batcher.scores, [row(2, 150)])
+            assert model.begun.acquire(timeout=60)
+        for _ in range(3):
+            model.gate.release()
+        assert first.result(60).scores == [[0.0, float(running)]]
+        assert second.result(60).scores == [[1.0, 20.0]]
+        assert is_begun or third.result(60).scores == [[2.0, 150.0]]
+
+
+def test_those_that_share_the_cores_share_them_from_the_start(model: Model) -> None:
+    batcher = Batcher(model, 2, 2)
+    model.gate.release()
+    batcher.scores([row(0)])
+    wait_until(lambda: len(batcher._idle) == 2)
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(batcher.scores, [row(number, 100) for number in range(4)])
+        for _ in range(3):  # the first one's beginning among them
+            assert model.begun.acquire(timeout=60)
+        for _ in range(2):
+            model.gate.release()
+        found.result(60)
+    assert model.threads == [2, 1, 1]
+
+
+def test_only_the_first_executor_ever_computes_on_several_threads(model: Model) -> None:
+    """OpenMP's threads are so many for each thread that ever had several."""
+    names: dict[str, set[int]] = {}
+
+    def compute(rows: list[Row], threads: int) -> list[list[float]]:
+        names.setdefault(threading.current_thread().name, set()).add(threads)
+        time.sleep(0.001)
+        return [[0.0, 0.0] for _ in rows]
+
+    batcher = Batcher(compute, 3, 3)
+    with ThreadPoolExecutor(32) as pool:
+        for _ in pool.map(lambda number: batcher.scores([row(number, 40)]), range(300)):
+            pass
+    assert names.pop("executor 0") >= {1}
+    assert set().union(*names.values()) == {1}
 
 
 def test_no_batch_exceeds_its_limits(model: Model) -> None:
@@ -113,11 +164,11 @@ def test_a_large_request_holds_no_small_one_up(model: Model) -> None:
 
 
 def test_with_a_delay_company_gathers(model: Model) -> None:
-    batcher = Batcher(model, 2, 2, Limits(requests=4, delay=300.0))
+    batcher = Batcher(model, 2, 2, Limits(requests=4, tokens=1000, delay=300.0))
     with ThreadPoolExecutor() as pool:
         first = pool.submit(batcher.scores, [row(0)])
         assert model.begun.acquire(timeout=60)
-        others = [pool.submit(batcher.scores, [row(number)]) for number in range(1, 5)]
+        others = [pool.submit(batcher.scores, [row(number, 100)]) for number in range(1, 5)]
         assert model.begun.acquire(timeout=100), "a full batch waits no longer"
         for _ in range(2):
             model.gate.release()

@@ -1,8 +1,13 @@
 """True batches: what came in while the executors were busy goes through the model together.
 
-Nobody ever waits for company: a free executor takes what is there, be it one row. Under load rows
-gather by themselves, and executors share them evenly. With several executors each computes on
-fewer threads, which wastes less than all cores on one batch do.
+Nobody ever waits for company: with all cores free, what is there is taken, be it one row. Under
+load rows gather by themselves.
+
+The first executor computes on all cores, and does so alone while there is little to do. When there
+is more, the others share it evenly, each on a thread of its own, which wastes less than all cores
+on one batch do. Only the first one ever has helpers: OpenMP gives each thread that computes helpers
+of its own, and where those are more than the cores, it lets none of them wait awake for more work.
+That makes each of the hundred parts of a computation wait for a thread to be woken.
 """
 
 from __future__ import annotations
@@ -13,11 +18,13 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from queue import SimpleQueue
 from typing import NamedTuple
 
 LEAST_TOKENS = 64
-"""A batch is not divided among executors below this: the weights are read once for each part."""
+"""Below this a batch is not divided among executors, nor begun beside another as small: each of
+them reads all weights, which is most of what so few tokens take."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class Batcher:
         self._lock = threading.Lock()
         self._calls = [threading.Condition(self._lock) for _ in range(executors)]
         self._idle: set[int] = set()
-        self._in_flight = self._busy = 0
+        self._in_flight = self._busy = self._running = 0
         self._started = False
 
     def scores(self, rows: Sequence[Row]) -> Passed:
@@ -128,43 +135,53 @@ class Batcher:
                 threading.Thread(target=self._run, args=(number,), daemon=True, name=name).start()
 
     def _call(self) -> None:
-        """Wakes an executor: always the first one that is idle.
+        """Wakes an executor, if there is one to do what waits: always the first that is idle.
 
-        Each has threads of its own to compute on, and those of one that has just finished keep
-        their cores busy for a while, waiting for more. Taking turns, one would be in the other's
-        way; this way requests that come one by one meet the same warm threads.
+        This way requests that come one by one meet the same threads, which are still awake.
         """
-        if self._idle:
-            number = min(self._idle)
+        number = min(self._idle, default=None)
+        if number is not None and self._patience(number) < inf:
             self._idle.remove(number)
             self._calls[number].notify()
 
     def _run(self, number: int) -> None:
         while True:
             with self._lock:
-                while not self._jobs or self._waits():
+                while (patience := self._patience(number)) > 0:
                     self._idle.add(number)
-                    self._calls[number].wait(self._patience())
+                    self._calls[number].wait(None if patience == inf else patience)
                     self._idle.discard(number)
                 batch, requests = self._take()
+                tokens = sum(len(row) for _, _, row in batch)
+                others = self._busy
                 self._busy += 1
-                threads = max(1, self._threads // self._busy)
-                if self._jobs:
+                self._running += tokens
+                if self._idle and self._patience(min(self._idle)) == 0:
+                    others += 1
                     self._call()
+                threads = max(1, self._threads // self._executors)
+                if number == 0:
+                    threads = max(threads, self._threads - others * threads)
             self._compute_batch(batch, requests, threads)
             with self._lock:
                 self._busy -= 1
+                self._running -= tokens
 
-    def _waits(self) -> bool:
-        """Is it worth it to wait for more? Never without the delay, never for a lone request."""
-        if not self._limits.delay or self._in_flight < 2:
-            return False
-        is_full = len(self._jobs) >= self._limits.requests
-        return not is_full and time.monotonic() - self._jobs[0].since < self._limits.delay
+    def _patience(self, number: int) -> float:
+        """Seconds for which this executor lets what waits wait; infinite: until it is called.
 
-    def _patience(self) -> float | None:
+        For more of it: never without the delay, never for a lone request. For the first executor:
+        while there is little to do, which is done as soon on all cores.
+        """
         if not self._jobs:
-            return None
+            return inf
+        is_second = number > 0 or self._busy > 0
+        if is_second and max(self._running, self._waiting(LEAST_TOKENS)) <= LEAST_TOKENS:
+            return inf
+        if not self._limits.delay or self._in_flight < 2:
+            return 0.0
+        if len(self._jobs) >= self._limits.requests:
+            return 0.0
         return max(0.0, self._limits.delay - (time.monotonic() - self._jobs[0].since))
 
     def _take(self) -> tuple[list[tuple[_Job, int, Row]], int]:
@@ -193,13 +210,18 @@ class Batcher:
 
     def _budget(self) -> int:
         """Tokens of the next batch: an even share of what waits among the free executors."""
-        waiting = 0
-        for job in self._jobs:
-            waiting += sum(len(row) for _, row in job.rows[job.taken : job.taken + 512])
-            if waiting > self._limits.tokens * self._executors:
-                return self._limits.tokens
+        waiting = self._waiting(self._limits.tokens * self._executors)
         share = -(-waiting // max(1, self._executors - self._busy))
         return min(max(share, LEAST_TOKENS), self._limits.tokens)
+
+    def _waiting(self, enough: int) -> int:
+        """Tokens that wait, counted until they are more than enough."""
+        found = 0
+        for job in self._jobs:
+            found += sum(len(row) for _, row in job.rows[job.taken : job.taken + 512])
+            if found > enough:
+                break
+        return found
 
     def _compute_batch(
         self, batch: list[tuple[_Job, int, Row]], requests: int, threads: int
