@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import time
@@ -93,6 +94,14 @@ def test_no_compiler_and_no_build_folder_is_left(docker: Any, image: str) -> Non
     assert (
         shell(docker, image, "command -v gcc cc uv; ls -d /build /wheels /run/secrets; true") == ""
     )
+
+
+def test_the_kernels_are_compiled(docker: Any, image: str, name: str) -> None:
+    """They are an optional part of the package, and without them serving is only slower."""
+    if name != "serving" or platform.machine() != "x86_64":
+        pytest.skip("the serving image's, on the CPUs that have 8-bit products")
+    find = "from byoc.serving import fused; print(fused.library() is not None)"
+    assert shell(docker, image, f"python3 -c '{find}'") == "True"
 
 
 def test_bytecode_is_compiled_for_a_quick_start(docker: Any, image: str) -> None:

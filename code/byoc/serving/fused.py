@@ -29,10 +29,6 @@ LIBRARY = "byoc.serving._kernels"
 """The compiled library: no module, but built and found like one."""
 KINDS = {"gelu": 0, "gelu_new": 1, "gelu_pytorch_tanh": 1, "relu": 2}
 """The activation functions that it knows, by its numbers."""
-LONGEST = 64
-"""Tokens of a sequence up to which its attention is ours; torch's is faster for longer ones."""
-LANES, WIDEST = 16, 256
-"""A head's width is a multiple of the one and at most the other."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +64,13 @@ def fused(encoder: PackedEncoder, kernels: Any) -> FusedEncoder:
     size = width // encoder.heads
     if encoder.activation not in KINDS:
         raise NotPackable(f"no kernel for {encoder.activation}")
-    if size % LANES or size > WIDEST:
+    lanes, widest, longest = (
+        ctypes.c_int64.in_dll(kernels, f"byoc_{name}").value
+        for name in ("lanes", "widest", "longest")
+    )
+    if size % lanes or size > widest:
         raise NotPackable(f"no kernel for heads of {size}")
-    return FusedEncoder(encoder, kernels, KINDS[encoder.activation], size)
+    return FusedEncoder(encoder, kernels, KINDS[encoder.activation], size, longest)
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class FusedEncoder:
     """Of activation function."""
     size: int
     """A head's width."""
+    longest: int
+    """Tokens of a sequence up to which its attention is ours."""
 
     @torch.inference_mode()
     def logits(self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]]) -> Tensor:
@@ -151,7 +153,7 @@ class FusedEncoder:
         heads, width = self.inner.heads, qkv.shape[1] // 3
         count = len(rows.firsts) if firsts_only else len(rows.ids)
         out = torch.zeros(count, width)
-        short = [group for group in rows.groups if group[2] <= LONGEST]
+        short = [group for group in rows.groups if group[2] <= self.longest]
         starts = [
             start + place * length for start, count, length in short for place in range(count)
         ]

@@ -20,10 +20,13 @@
 
 #define LEAST 1e-12f    /* in place of a row's largest value where all are zero */
 #define SMALL 16384     /* values: below it threads cost more than they save */
-#define LONGEST 64      /* tokens of a sequence that byoc_attend takes */
+#define LONGEST 64      /* tokens of a sequence: for longer ones torch is faster */
 #define WIDEST 256      /* of a head; a multiple of LANES, as every head's width is to be */
 #define LANES 16
 #define TOGETHER 4
+
+/* What byoc_attend can do, for its caller to ask. */
+const int64_t byoc_longest = LONGEST, byoc_widest = WIDEST, byoc_lanes = LANES;
 
 typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 

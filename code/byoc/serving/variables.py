@@ -171,8 +171,8 @@ QUEUE = Number("BYOC_QUEUE_SIZE", "100", "requests that wait for a worker; more 
 PRECISION = Choice(
     "BYOC_PRECISION",
     "auto",
-    "what the model computes in; auto: the fastest that agrees with fp32 (on a CPU bf16 with AMX, "
-    "int8 with VNNI, else fp32)",
+    "what the model computes in; auto: the fastest that agrees with fp32 (on a CPU int8 with VNNI, "
+    "else bf16 with AMX, else fp32)",
     ("auto", "fp32", "bf16", "fp16", "int8"),
 )
 MAX_LENGTH = Number(
