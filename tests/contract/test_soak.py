@@ -131,5 +131,6 @@ def test_no_error_and_no_growth(served: Served) -> None:
         f"{SETTLED:.0f} s, {end / 2**20:.0f} MB at the end ({end / settled - 1:+.1%})"
     )
     assert set(counts) == {200, 400}, counts
-    assert served.metrics()["byoc_worker_restarts_total"] == 0
+    told = [line for line in served.log.read_text().splitlines() if not line.startswith("{")]
+    assert served.metrics()["byoc_worker_restarts_total"] == 0, "\n".join(told[-100:])
     assert end <= 1.05 * settled
