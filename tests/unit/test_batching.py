@@ -123,7 +123,7 @@ def test_only_the_first_executor_ever_computes_on_several_threads(model: Model) 
 
     def compute(rows: list[Row], threads: int) -> list[list[float]]:
         names.setdefault(threading.current_thread().name, set()).add(threads)
-        time.sleep(0.001)
+        time.sleep(0.001)  # long enough that others come meanwhile; nothing is asserted of it
         return [[0.0, 0.0] for _ in rows]
 
     batcher = Batcher(compute, 3, 3)

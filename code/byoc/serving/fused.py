@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from byoc.serving.linears import Int8Linear
 from byoc.serving.packed import Norm, NotPackable, PackedEncoder, Rows
@@ -168,16 +167,11 @@ class FusedEncoder:
                 *_at(out),
             )
         number = len(starts)
-        for start, count, length in rows.groups[len(short) :]:
-            part = qkv[start : start + count * length].view(count, length, 3, heads, -1)
-            query, key, value = part.permute(2, 0, 3, 1, 4)
-            if firsts_only:
-                query = query[:, :, :1]
-            found = scaled_dot_product_attention(query, key, value, scale=self.inner.scaling)
-            found = found.transpose(1, 2).reshape(-1, width)
-            first = number if firsts_only else start
+        for group in rows.groups[len(short) :]:
+            found = self.inner.attend_group(qkv, group, firsts_only)
+            first = number if firsts_only else group[0]
             out[first : first + len(found)] = found
-            number += count
+            number += group[1]
         return out
 
 

@@ -138,20 +138,23 @@ class PackedEncoder:
 
     def _attend(self, qkv: Tensor, rows: Rows, firsts_only: bool) -> Tensor:
         width = qkv.shape[1] // 3
-        parts = []
-        for start, count, length in rows.groups:
-            part = qkv[start : start + count * length].view(count, length, 3, self.heads, -1)
-            query, key, value = part.permute(2, 0, 3, 1, 4)
-            if firsts_only:
-                query = query[:, :, :1]
-            found = scaled_dot_product_attention(query, key, value, scale=self.scaling)
-            parts.append(found.transpose(1, 2).reshape(-1, width))
+        parts = [self.attend_group(qkv, group, firsts_only) for group in rows.groups]
         rest = len(rows.firsts) - sum(count for _, count, _ in rows.groups)
         if not firsts_only:
             rest = len(rows.ids) - rows.tokens
         if rest:
             parts.append(qkv.new_zeros(rest, width))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def attend_group(self, qkv: Tensor, group: tuple[int, int, int], firsts_only: bool) -> Tensor:
+        """The context of one of ``Rows.groups``: [tokens, width], or [sequences, width]."""
+        start, count, length = group
+        part = qkv[start : start + count * length].view(count, length, 3, self.heads, -1)
+        query, key, value = part.permute(2, 0, 3, 1, 4)
+        if firsts_only:
+            query = query[:, :, :1]
+        found = scaled_dot_product_attention(query, key, value, scale=self.scaling)
+        return found.transpose(1, 2).reshape(-1, qkv.shape[1] // 3)
 
 
 def pack(model: Any, linear: LinearOf, dtype: torch.dtype = torch.float32) -> PackedEncoder:
