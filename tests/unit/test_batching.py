@@ -67,7 +67,7 @@ def test_what_comes_while_it_computes_goes_together(model: Model) -> None:
 
 
 def test_executors_share_what_waits_and_the_cores(model: Model) -> None:
-    batcher = Batcher(model, 2, 2, Limits(tokens=1000))
+    batcher = Batcher(model, 2, 2, Limits(tokens=300))
     with ThreadPoolExecutor(64) as pool:
         holders = []
         for number in range(2):  # one after the other: together they could be one batch
@@ -83,23 +83,39 @@ def test_executors_share_what_waits_and_the_cores(model: Model) -> None:
     assert sum(len(batch) for batch in model.batches) == 42
 
 
-@pytest.mark.parametrize(("running", "is_begun"), [(60, False), (200, True)])
-def test_little_is_begun_beside_much_only(model: Model, running: int, is_begun: bool) -> None:
+@pytest.mark.parametrize(("running", "is_begun"), [(200, False), (250, True)])
+def test_what_fits_one_batch_is_not_begun_beside_another(
+    model: Model, running: int, is_begun: bool
+) -> None:
     """Two small batches side by side would read all weights twice."""
-    batcher = Batcher(model, 2, 2)
+    batcher = Batcher(model, 2, 2, Limits(tokens=256))
     with ThreadPoolExecutor() as pool:
         first = pool.submit(batcher.scores, [row(0, running)])
         assert model.begun.acquire(timeout=60)
         second = pool.submit(batcher.scores, [row(1, 20)])
         assert model.begun.acquire(timeout=60 if is_begun else 0.3) is is_begun
-        if not is_begun:  # much beside little
-            third = pool.submit(batcher.scores, [row(2, 150)])
-            assert model.begun.acquire(timeout=60)
-        for _ in range(3):
+        for _ in range(2):
             model.gate.release()
         assert first.result(60).scores == [[0.0, float(running)]]
         assert second.result(60).scores == [[1.0, 20.0]]
-        assert is_begun or third.result(60).scores == [[2.0, 150.0]]
+
+
+def test_what_one_executor_leaves_another_takes(model: Model) -> None:
+    """The first one sleeps while the second computes: nothing else would wake it."""
+    batcher = Batcher(model, 2, 2, Limits(tokens=256, delay=0.0))
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(batcher.scores, [row(0, 200)])
+        assert model.begun.acquire(timeout=60)
+        second = pool.submit(batcher.scores, [row(1, 100)])
+        assert model.begun.acquire(timeout=60)
+        model.gate.release()
+        wait_until(lambda: first.done() or second.done())
+        wait_until(lambda: len(batcher._idle) == 1)
+        third = pool.submit(batcher.scores, [row(2, 20)])
+        wait_until(lambda: len(batcher._jobs) == 1)
+        for _ in range(2):
+            model.gate.release()
+        assert [it.result(60).scores[0][0] for it in (first, second, third)] == [0, 1, 2]
 
 
 def test_those_that_share_the_cores_share_them_from_the_start(model: Model) -> None:
@@ -163,17 +179,47 @@ def test_a_large_request_holds_no_small_one_up(model: Model) -> None:
         assert len(large.result(60).scores) == 1000
 
 
-def test_with_a_delay_company_gathers(model: Model) -> None:
-    batcher = Batcher(model, 2, 2, Limits(requests=4, tokens=1000, delay=300.0))
+def test_a_row_without_room_is_the_next_batchs_first(model: Model) -> None:
+    batcher = Batcher(model, 1, 1, Limits(tokens=10, delay=0.0))
+    with ThreadPoolExecutor() as pool:
+        found = [pool.submit(batcher.scores, [row(0)])]
+        assert model.begun.acquire(timeout=60)
+        for number, length in enumerate([4, 9, 4, 4, 4], 1):
+            found.append(pool.submit(batcher.scores, [row(number, length)]))
+            wait_until(lambda count=number: len(batcher._jobs) == count)  # type: ignore[misc]
+        for _ in range(10):
+            model.gate.release()
+        for it in found:
+            it.result(60)
+    assert model.batches == [[0], [1], [2], [3, 4], [5]]
+
+
+def test_after_a_batch_its_company_gathers_again(model: Model) -> None:
+    batcher = Batcher(model, 2, 2, Limits(delay=300.0))
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(batcher.scores, [row(0)])
+        assert model.begun.acquire(timeout=60), "a lone request waited"
+        others = [pool.submit(batcher.scores, [row(number)]) for number in (1, 2)]
+        wait_until(lambda: len(batcher._jobs) == 2)
+        model.gate.release()
+        first.result(60)
+        assert not model.begun.acquire(timeout=0.3), "the first one's next request is missing"
+        others.append(pool.submit(batcher.scores, [row(3)]))
+        assert model.begun.acquire(timeout=60)
+        model.gate.release()
+        assert [it.result(60).requests for it in others] == [3] * 3
+
+
+def test_those_who_do_not_come_again_are_not_waited_for(model: Model) -> None:
+    batcher = Batcher(model, 2, 2)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(batcher.scores, [row(0)])
         assert model.begun.acquire(timeout=60)
-        others = [pool.submit(batcher.scores, [row(number, 100)]) for number in range(1, 5)]
-        assert model.begun.acquire(timeout=100), "a full batch waits no longer"
+        second = pool.submit(batcher.scores, [row(1)])
+        wait_until(lambda: len(batcher._jobs) == 1)
         for _ in range(2):
             model.gate.release()
-        assert [it.result(60).requests for it in others] == [4] * 4
-        first.result(60)
+        assert first.result(60).requests == second.result(60).requests == 1
 
 
 def test_a_failure_is_told_to_those_that_had_part_in_it(model: Model) -> None:

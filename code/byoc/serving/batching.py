@@ -1,13 +1,16 @@
 """True batches: what came in while the executors were busy goes through the model together.
 
-Nobody ever waits for company: with all cores free, what is there is taken, be it one row. Under
-load rows gather by themselves.
+A lone request never waits: with all cores free, what is there is taken, be it one row. Where
+several were in flight, those who just got their replies ask again within a millisecond or two. The
+next batch waits for them, as all that read the weights together read them once, and as the model
+would only take the cores from those who carry the replies.
 
-The first executor computes on all cores, and does so alone while there is little to do. When there
-is more, the others share it evenly, each on a thread of its own, which wastes less than all cores
-on one batch do. Only the first one ever has helpers: OpenMP gives each thread that computes helpers
-of its own, and where those are more than the cores, it lets none of them wait awake for more work.
-That makes each of the hundred parts of a computation wait for a thread to be woken.
+The first executor computes on all cores, and does so alone while one batch holds all that there is
+to do. When there is more, the others share it evenly, each on a thread of its own, which wastes
+less than all cores on one batch do. Only the first one ever has helpers: OpenMP gives each thread
+that computes helpers of its own, and where those are more than the cores, it lets none of them wait
+awake for more work. That makes each of the hundred parts of a computation wait for a thread to be
+woken.
 """
 
 from __future__ import annotations
@@ -23,8 +26,10 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 LEAST_TOKENS = 64
-"""Below this a batch is not divided among executors, nor begun beside another as small: each of
-them reads all weights, which is most of what so few tokens take."""
+"""No part of a batch that executors share is smaller: each of them reads all weights, which is most
+of what so few tokens take."""
+DELAY = 0.008
+"""Seconds. Two busy cores carry 8 replies and the next 8 requests in some 4 ms."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,9 @@ class Limits:
     tokens: int = 256
     """Reached by several rows only: one row may be longer. From about 200 on a token costs no less,
     and above 350 more: what lies between the layers no longer fits a core's cache."""
-    delay: float = 0.0
-    """Seconds that a request with company in flight may wait for more of it."""
+    delay: float | None = None
+    """Seconds that an executor, after a batch with company in flight, waits for as many requests to
+    be there again; None: half as long as the batch took, at most ``DELAY``."""
 
 
 class Passed(NamedTuple):
@@ -97,8 +103,11 @@ class Batcher:
         self._jobs: deque[_Job] = deque()
         self._lock = threading.Lock()
         self._calls = [threading.Condition(self._lock) for _ in range(executors)]
-        self._idle: set[int] = set()
-        self._in_flight = self._busy = self._running = 0
+        self._idle: dict[int, float] = {}
+        self._company, self._until = 0, -inf
+        self._in_flight = self._busy = 0
+        self._running = self._waiting = 0
+        """Tokens that are computed now, and that wait."""
         self._started = False
 
     def scores(self, rows: Sequence[Row]) -> Passed:
@@ -125,6 +134,7 @@ class Batcher:
             self._start()
             self._jobs.append(job)
             self._in_flight += 1
+            self._waiting += sum(map(len, rows))
             self._call()
 
     def _start(self) -> None:
@@ -140,21 +150,26 @@ class Batcher:
         This way requests that come one by one meet the same threads, which are still awake.
         """
         number = min(self._idle, default=None)
-        if number is not None and self._patience(number) < inf:
-            self._idle.remove(number)
+        if number is None:
+            return
+        patience = self._patience(number)
+        # One that wakes by itself is called only for what it shall begin at once.
+        if patience == 0 or (patience < inf and self._idle[number] == inf):
+            del self._idle[number]
             self._calls[number].notify()
 
     def _run(self, number: int) -> None:
         while True:
             with self._lock:
                 while (patience := self._patience(number)) > 0:
-                    self._idle.add(number)
+                    self._idle[number] = patience
                     self._calls[number].wait(None if patience == inf else patience)
-                    self._idle.discard(number)
+                    self._idle.pop(number, None)
                 batch, requests = self._take()
                 tokens = sum(len(row) for _, _, row in batch)
                 others = self._busy
                 self._busy += 1
+                self._waiting -= tokens
                 self._running += tokens
                 if self._idle and self._patience(min(self._idle)) == 0:
                     others += 1
@@ -166,36 +181,35 @@ class Batcher:
             with self._lock:
                 self._busy -= 1
                 self._running -= tokens
+                self._call()  # what this one leaves may be another's
 
     def _patience(self, number: int) -> float:
         """Seconds for which this executor lets what waits wait; infinite: until it is called.
 
-        For more of it: never without the delay, never for a lone request. For the first executor:
-        while there is little to do, which is done as soon on all cores.
+        For company: never for a lone request, nor beside another batch. For the first executor:
+        while all that there is to do fits one batch, which is done as soon on all cores.
         """
-        if not self._jobs:
+        is_little = self._running + self._waiting <= self._limits.tokens
+        if not self._busy and is_little and len(self._jobs) < self._company > 1:
+            left = self._until - time.monotonic()
+            if left > 0:
+                return left
+        if not self._jobs or (is_little and (number > 0 or self._busy > 0)):
             return inf
-        is_second = number > 0 or self._busy > 0
-        if is_second and max(self._running, self._waiting(LEAST_TOKENS)) <= LEAST_TOKENS:
-            return inf
-        if not self._limits.delay or self._in_flight < 2:
-            return 0.0
-        if len(self._jobs) >= self._limits.requests:
-            return 0.0
-        return max(0.0, self._limits.delay - (time.monotonic() - self._jobs[0].since))
+        return 0.0
 
     def _take(self) -> tuple[list[tuple[_Job, int, Row]], int]:
         """The next batch, and how many requests are in it; rows of a large request in parts.
 
-        A request that is not done goes behind the others: none has to wait for 10,000 rows.
+        A request of which a part was taken goes behind the others: none has to wait for 10,000
+        rows. One that found no room any more is the next batch's first.
         """
         budget = self._budget()
         batch: list[tuple[_Job, int, Row]] = []
         requests = 0
         while self._jobs and requests < self._limits.requests and (budget > 0 or not batch):
             job = self._jobs.popleft()
-            job.begun = job.begun or time.monotonic()
-            requests += 1
+            before = job.taken
             while job.taken < len(job.rows):
                 place, row = job.rows[job.taken]
                 if batch and len(row) > budget:
@@ -204,28 +218,26 @@ class Batcher:
                 batch.append((job, place, row))
                 job.taken += 1
                 budget -= len(row)
+            if job.taken == before:
+                self._jobs.appendleft(job)
+                break
+            job.begun = job.begun or time.monotonic()
+            requests += 1
             if job.taken < len(job.rows):
                 self._jobs.append(job)
         return batch, requests
 
     def _budget(self) -> int:
         """Tokens of the next batch: an even share of what waits among the free executors."""
-        waiting = self._waiting(self._limits.tokens * self._executors)
-        share = -(-waiting // max(1, self._executors - self._busy))
+        if self._running + self._waiting <= self._limits.tokens:
+            return self._limits.tokens
+        share = -(-self._waiting // max(1, self._executors - self._busy))
         return min(max(share, LEAST_TOKENS), self._limits.tokens)
-
-    def _waiting(self, enough: int) -> int:
-        """Tokens that wait, counted until they are more than enough."""
-        found = 0
-        for job in self._jobs:
-            found += sum(len(row) for _, row in job.rows[job.taken : job.taken + 512])
-            if found > enough:
-                break
-        return found
 
     def _compute_batch(
         self, batch: list[tuple[_Job, int, Row]], requests: int, threads: int
     ) -> None:
+        begun = time.monotonic()
         batch.sort(key=lambda entry: len(entry[2]))
         error: BaseException | None = None
         scores: list[list[float]] = []
@@ -243,9 +255,16 @@ class Batcher:
                 job.left -= 1
                 if job.left == 0:
                     finished.append(job)
+            self._expect(time.monotonic() - begun)
             self._in_flight -= len(finished)
         for job in finished:
             try:
                 job.done(job.outcome())
             except BaseException:  # the next requests need this thread
                 traceback.print_exc()
+
+    def _expect(self, lasted: float) -> None:
+        """After a batch: as many as are in flight, if several, will soon be there again."""
+        delay = min(DELAY, lasted / 2) if self._limits.delay is None else self._limits.delay
+        self._until = time.monotonic() + delay
+        self._company = min(self._in_flight, self._limits.requests)

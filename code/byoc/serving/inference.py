@@ -56,12 +56,16 @@ def model_fn(model_dir: str) -> Classifier:
     names = {int(number): name for number, name in model.config.id2label.items()}
     labels = [str(names[number]) for number in sorted(names)]
     max_length = _max_length(tokenizer, model.config, settings.max_length)
+    is_cpu = device.type == "cpu"
+    delay = settings.batch_delay_ms
+    if delay is None and not is_cpu:
+        delay = 0  # a GPU takes no core from those who carry the replies
     limits = Limits(
         requests=settings.batch_size or Limits.requests,
-        tokens=Limits.tokens if device.type == "cpu" else GPU_TOKENS,
-        delay=(settings.batch_delay_ms or 0) / 1000,
+        tokens=Limits.tokens if is_cpu else GPU_TOKENS,
+        delay=None if delay is None else delay / 1000,
     )
-    executors = settings.threads if device.type == "cpu" else 1
+    executors = settings.threads if is_cpu else 1
     engine = engine_of(model, settings.precision)
     batcher = Batcher(engine.compute, executors, settings.threads, limits)
     return Classifier(Tokenizer(tokenizer, max_length), batcher, labels, max_length, engine.told)
