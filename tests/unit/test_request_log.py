@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import select
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from byoc.serving import inference, request_log
 from byoc.serving.metrics import Metrics
+from byoc.serving.state import State
 
 LINE = {
     "time": "2026-11-24T20:03:05+00:00",
@@ -44,6 +47,28 @@ def test_a_line_of_the_front_becomes_an_entry() -> None:
 def test_what_no_worker_told_is_left_out() -> None:
     found = entry(queue="", compute="-", batch="", inputs="")
     assert not {"queue_ms", "compute_ms", "batch", "inputs"} & set(found)
+
+
+def test_all_that_the_front_wrote_is_printed_when_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, metrics = State(tmp_path), Metrics()
+    log = request_log.RequestLog(state, metrics, prints=True)
+    with state.request_log.open("w") as front:
+        for number in range(300):
+            print(json.dumps(LINE | {"request_id": str(number)}), file=front, flush=True)
+    log.flush()
+    printed = [json.loads(line)["request_id"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [str(number) for number in range(300)]
+    assert "byoc_request_seconds_count 300" in metrics.text({}, 0)
+
+
+def test_lines_are_written_together_as_far_as_a_pipe_takes_them_in_one_piece() -> None:
+    lines = ["x" * length for length in [300] * 40 + [5000] + [300] * 3]
+    pieces = list(request_log._pieces(lines))
+    assert "\n".join(pieces) == "\n".join(lines)
+    assert len(pieces) == 6
+    assert all(len(it) < select.PIPE_BUF or "\n" not in it for it in pieces)
 
 
 def test_odd_lines_do_no_harm() -> None:

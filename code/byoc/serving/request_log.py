@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import threading
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from byoc.serving import log
@@ -17,6 +20,9 @@ from byoc.serving.metrics import Metrics
 from byoc.serving.state import State
 
 KNOWN_PATHS = ("/invocations", "/ping", "/execution-parameters", "/openapi.json", "/models")
+
+GATHER = 0.01
+"""Seconds for which lines gather: each wakes `serve`, and whoever reads the container's log."""
 
 
 class RequestLog:
@@ -28,17 +34,41 @@ class RequestLog:
         self._descriptor = os.open(state.request_log, os.O_RDWR)
         self._metrics, self._prints = metrics, prints
         self._rest = b""
+        self._lock = threading.Lock()
         threading.Thread(target=self._run, daemon=True, name="request log").start()
+
+    def flush(self) -> None:
+        """Prints what the front has written so far."""
+        with self._lock:
+            while select.select([self._descriptor], [], [], 0)[0]:
+                self._read()
 
     def _run(self) -> None:
         while True:
-            *lines, self._rest = (self._rest + os.read(self._descriptor, 1 << 16)).split(b"\n")
-            entries = [entry for entry in map(parse, lines) if entry]
-            for entry in entries:
-                self._metrics.add(entry | {"path": _counted(entry["path"])})
-            if self._prints:
-                for entry in entries:
-                    log.line(json.dumps(entry), sys.stdout)
+            select.select([self._descriptor], [], [])
+            self.flush()
+            time.sleep(GATHER)
+
+    def _read(self) -> None:
+        *lines, self._rest = (self._rest + os.read(self._descriptor, 1 << 16)).split(b"\n")
+        entries = [entry for entry in map(parse, lines) if entry]
+        for entry in entries:
+            self._metrics.add(entry | {"path": _counted(entry["path"])})
+        if self._prints:
+            for text in _pieces(json.dumps(entry) for entry in entries):
+                log.line(text, sys.stdout)
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Lines together, as many as a pipe takes in one piece: other processes write to it too."""
+    held: list[str] = []
+    for line in lines:
+        if held and sum(map(len, held)) + len(held) + len(line) >= select.PIPE_BUF:
+            yield "\n".join(held)
+            held = []
+        held.append(line)
+    if held:
+        yield "\n".join(held)
 
 
 def parse(line: bytes) -> dict[str, Any] | None:

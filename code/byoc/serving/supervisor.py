@@ -42,6 +42,7 @@ class Supervisor:
         self._last_answer = time.monotonic()
         self._told_restarts = 0
         self._metrics = metrics.Metrics()
+        self._requests: RequestLog | None = None
         self._launch: model_server.Launch | None = None
         self._workers: Program | None = None
         self._workers_since = 0.0
@@ -77,7 +78,8 @@ class Supervisor:
         need(nginx.PROGRAM, nginx.DEBIAN_PACKAGE)
         _check_port(self._settings.port)
         adopt_orphans()
-        RequestLog(self._state, self._metrics, prints=self._settings.logs_requests)
+        prints = self._settings.logs_requests
+        self._requests = RequestLog(self._state, self._metrics, prints=prints)
         Control(self._state, self._answer)
         # The front first: callers get 503 while the model loads, not a refused connection.
         front = Program("nginx", nginx.command(self._settings, self._state))
@@ -195,6 +197,8 @@ class Supervisor:
     def _answer(self, method: str, path: str, query: str, body: bytes) -> Reply:
         """What comes through the control socket."""
         if path == "/metrics" and method in ("GET", "HEAD"):
+            if self._requests is not None:
+                self._requests.flush()
             text = self._metrics.text(self._gauges(), self._restarts())
             return Reply(200, text.encode(), metrics.CONTENT_TYPE)
         if self._models is not None:
@@ -225,6 +229,8 @@ class Supervisor:
         front.signal(signal.SIGQUIT)
         if not front.wait(nginx.DRAIN_SECONDS + 1):
             say("some requests in flight took too long")
+        if self._requests is not None:
+            self._requests.flush()
 
 
 def _check_port(port: int) -> None:
