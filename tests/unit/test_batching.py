@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from byoc.serving.batching import Batcher, Limits, Row
+from byoc.serving.batching import DELAY, Batcher, Gathering, Limits, Row
 
 
 def row(number: int, length: int = 4) -> Row:
@@ -257,3 +257,36 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def test_whom_it_does_not_pay_to_wait_for_is_waited_for_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("byoc.serving.batching.time.monotonic", lambda: now)
+    gathering = Gathering(Limits())
+
+    def waits(batches: int, come: int) -> list[bool]:
+        """After each of so many batches of 4 requests, of whose senders so many ask again."""
+        found = []
+        for _ in range(batches):
+            gathering.begin(now - 0.01, 4, 4)
+            found.append(gathering.left(1) > 0)
+            for _ in range(come):
+                gathering.arrived(now)
+            gathering.end()
+        return found
+
+    assert waits(20, come=4) == [True] * 20
+    assert sum(waits(100, come=2)) == 7, "after 1, 3, 7, 15, 31, 31 without"
+    assert sum(waits(100, come=3)) > 60
+    gathering.begin(now - 0.01, 1, 1)
+    assert gathering.left(1) == 0, "a lone one"
+
+
+def test_nobody_waits_longer_than_half_a_batch() -> None:
+    for lasted, longest in ((0.004, 0.002), (10.0, DELAY)):
+        gathering = Gathering(Limits())
+        gathering.begin(time.monotonic() - lasted, 4, 4)
+        assert 0 < gathering.left(0) <= longest + 0.0001
+        assert gathering.left(4) == 0

@@ -1,9 +1,9 @@
 """True batches: what came in while the executors were busy goes through the model together.
 
 A lone request never waits: with all cores free, what is there is taken, be it one row. Where
-several were in flight, those who just got their replies ask again within a millisecond or two. The
-next batch waits for them, as all that read the weights together read them once, and as the model
-would only take the cores from those who carry the replies.
+several were in flight, those who just got their replies often ask again within a millisecond or
+two. The next batch waits for them, as all that read the weights together read them once, and as the
+model would only take the cores from those who carry the replies.
 
 The first executor computes on all cores, and does so alone while one batch holds all that there is
 to do. When there is more, the others share it evenly, each on a thread of its own, which wastes
@@ -30,6 +30,10 @@ LEAST_TOKENS = 64
 of what so few tokens take."""
 DELAY = 0.008
 """Seconds. Two busy cores carry 8 replies and the next 8 requests in some 4 ms."""
+PAYS = 0.75
+"""It has paid to wait where such a part of those who got replies asked again in that time."""
+MOST_RESTS = 31
+"""After so many batches at most, waiting is tried again."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,52 @@ class _Job:
         return self.error or Passed(self.scores, self.batch, self.begun - self.since)
 
 
+class Gathering:
+    """After a batch with company: the time in which those who got replies should ask again.
+
+    Callers that send one request after the other do; others come when they like. Whether it paid to
+    wait decides how soon that is tried again.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._company = self._replies = self._came = 0
+        self._until = 0.0
+        self._rests = self._next_rests = 0
+
+    def begin(self, begun: float, replies: int, in_flight: int) -> None:
+        """A batch that began at ``begun`` is over; ``in_flight``: requests, those answered too."""
+        if in_flight < 2 or self._is_resting():
+            self._company = 0
+            return
+        now, delay = time.monotonic(), self._limits.delay
+        self._until = now + (min(DELAY, (now - begun) / 2) if delay is None else delay)
+        self._company = min(in_flight, self._limits.requests)
+        self._replies, self._came = replies, 0
+
+    def _is_resting(self) -> bool:
+        if self._limits.delay is not None or self._rests == 0:
+            return False
+        self._rests -= 1
+        return True
+
+    def arrived(self, now: float) -> None:
+        """A request has come."""
+        self._came += now < self._until
+
+    def left(self, waiting: int) -> float:
+        """Seconds for which so many requests should wait for more."""
+        return self._until - time.monotonic() if waiting < self._company else 0.0
+
+    def end(self) -> None:
+        """The next batch begins."""
+        if self._company:
+            has_paid = self._came >= PAYS * self._replies
+            self._next_rests = 0 if has_paid else min(2 * self._next_rests + 1, MOST_RESTS)
+            self._rests = self._next_rests
+        self._company = 0
+
+
 class Batcher:
     """Computes rows for many threads at once. Its own threads start with the first row."""
 
@@ -104,7 +154,7 @@ class Batcher:
         self._lock = threading.Lock()
         self._calls = [threading.Condition(self._lock) for _ in range(executors)]
         self._idle: dict[int, float] = {}
-        self._company, self._until = 0, -inf
+        self._gathering = Gathering(self._limits)
         self._in_flight = self._busy = 0
         self._running = self._waiting = 0
         """Tokens that are computed now, and that wait."""
@@ -129,9 +179,11 @@ class Batcher:
             done(Passed([], 0, 0.0))
             return
         ordered = sorted(enumerate(rows), key=lambda pair: len(pair[1]))
-        job = _Job(ordered, [[] for _ in rows], time.monotonic(), done, left=len(rows))
+        now = time.monotonic()
+        job = _Job(ordered, [[] for _ in rows], now, done, left=len(rows))
         with self._lock:
             self._start()
+            self._gathering.arrived(now)
             self._jobs.append(job)
             self._in_flight += 1
             self._waiting += sum(map(len, rows))
@@ -165,6 +217,7 @@ class Batcher:
                     self._idle[number] = patience
                     self._calls[number].wait(None if patience == inf else patience)
                     self._idle.pop(number, None)
+                self._gathering.end()
                 batch, requests = self._take()
                 tokens = sum(len(row) for _, _, row in batch)
                 others = self._busy
@@ -190,8 +243,8 @@ class Batcher:
         while all that there is to do fits one batch, which is done as soon on all cores.
         """
         is_little = self._running + self._waiting <= self._limits.tokens
-        if not self._busy and is_little and len(self._jobs) < self._company > 1:
-            left = self._until - time.monotonic()
+        if not self._busy and is_little:
+            left = self._gathering.left(len(self._jobs))
             if left > 0:
                 return left
         if not self._jobs or (is_little and (number > 0 or self._busy > 0)):
@@ -255,16 +308,11 @@ class Batcher:
                 job.left -= 1
                 if job.left == 0:
                     finished.append(job)
-            self._expect(time.monotonic() - begun)
+            if self._busy == 1:
+                self._gathering.begin(begun, len(finished), self._in_flight)
             self._in_flight -= len(finished)
         for job in finished:
             try:
                 job.done(job.outcome())
             except BaseException:  # the next requests need this thread
                 traceback.print_exc()
-
-    def _expect(self, lasted: float) -> None:
-        """After a batch: as many as are in flight, if several, will soon be there again."""
-        delay = min(DELAY, lasted / 2) if self._limits.delay is None else self._limits.delay
-        self._until = time.monotonic() + delay
-        self._company = min(self._in_flight, self._limits.requests)
